@@ -1,0 +1,28 @@
+# One line each; all of them work on a fresh clone with only Python 3.11+ and make.
+PYTHON ?= python3
+BIN := .venv/bin
+
+.PHONY: run test check fix bench clean
+
+run: .venv/ready
+	$(BIN)/zap run
+
+test: .venv/ready
+	$(BIN)/python -m pytest -n auto $(ARGS)
+
+check: .venv/ready
+	$(BIN)/ruff format --check . && $(BIN)/ruff check . && $(BIN)/mypy
+
+fix: .venv/ready
+	$(BIN)/ruff check --fix . && $(BIN)/ruff format .
+
+bench: .venv/ready
+	$(BIN)/python -m tests.bench $(ARGS)
+
+clean:
+	rm -rf .venv
+
+.venv/ready: pyproject.toml
+	$(PYTHON) -m venv .venv
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable '.[dev]'
+	touch $@
