@@ -37,7 +37,7 @@ class Status(NamedTuple):
 
 
 class Line(NamedTuple):
-    """One line of a job's output. `text` is raw (colours and all), without its newline; `command` counts from 1, 0 is none.
+    """One line of a job's output; `text` is raw (colours and all) without its newline; `command` counts from 1, 0: none.
 
     Numbers start at 1, are never given twice and never go back. An open line has no newline yet (a prompt): it has
     the number that it will have if nothing else is completed first, and may still grow.
@@ -110,7 +110,7 @@ class Signalled(NamedTuple):
 
 
 class Output(NamedTuple):
-    """A pointer: lines `first` to `last` are there to be fetched; with `is_open` there is an unfinished line behind them."""
+    """A pointer: lines `first` to `last` can be fetched; with `is_open` there is an unfinished line behind them."""
 
     job: str
     first: int

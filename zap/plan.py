@@ -63,7 +63,7 @@ class Stop(NamedTuple):
 
 
 class Secret(NamedTuple):
-    """Where a reply comes from that is never shown and never logged: a file's first line, a variable, a command's output."""
+    """Where a reply comes from that is never shown nor logged: a file's first line, a variable, a command's output."""
 
     kind: SecretKind
     source: str
@@ -119,7 +119,8 @@ class Match(NamedTuple):
     """One way to know an error. What is given must all hold; at least one of `pattern` and `exit` is given.
 
     `pattern` is searched in each line (RE2 syntax, no look-around); `command` is searched in the job's commands and
-    decides which jobs it is for; `exit` is the codes with which the job ended. With both, the line counts when the job ends so.
+    decides which jobs it is for; `exit` is the codes with which the job ended. With both, the line counts when the job
+    ends so.
     """
 
     pattern: str | None = None
@@ -129,7 +130,10 @@ class Match(NamedTuple):
 
 
 class Wait(NamedTuple):
-    """What to wait for after the remedy: `seconds`, then `probe` every `every` seconds until it exits 0, at most `most` seconds."""
+    """What to wait for after the remedy: `seconds`, then until `probe` exits 0.
+
+    The probe runs every `every` seconds, for at most `most` seconds; after that the fixup has failed.
+    """
 
     seconds: float = 0.0
     probe: Step | None = None
@@ -152,7 +156,7 @@ class Examples(NamedTuple):
 
 
 class Fixup(NamedTuple):
-    """A known error and its remedy. `name` is the file's name without its ending; `{capture}` in a step is filled in."""
+    """A known error and its remedy. `name` is the file's name without its ending; steps hold `{capture}` places."""
 
     name: str
     about: str

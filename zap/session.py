@@ -11,9 +11,9 @@ from zap.requests import Request
 
 
 class Tail(NamedTuple):
-    """Some lines of a job. `dropped` lines between `since` and the first of them fell off the buffer before they were read.
+    """Some lines of a job. `dropped` lines between `since` and the first of them fell off the buffer unread.
 
-    `next` is the `since` for the following call. An open line is last, is not counted in `next`, and comes again when it has grown.
+    `next` is the `since` for the following call. Open lines are last, are not counted in `next`, and come again.
     """
 
     lines: tuple[Line, ...]
@@ -25,7 +25,7 @@ class Session(Protocol):
     """A way to a runner. The runner is one itself; a client is one over a socket; a test writes one down."""
 
     async def ask(self, request: Request) -> None:
-        """Take the request on. Returns when the runner has it, not when it is fulfilled; ZapError names an unknown job."""
+        """Take the request on: returns when the runner has it, not when it is fulfilled. ZapError: an unknown job."""
 
     def watch(self, since: int = 0) -> AsyncIterator[Event]:
         """Events with a number above `since`, then new ones as they come, until Closed. A slow reader gets Skipped."""
