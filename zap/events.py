@@ -37,7 +37,7 @@ class Status(NamedTuple):
 
 
 class Line(NamedTuple):
-    """One line of a job's output; `text` is raw (colours and all) without its newline; `command` counts from 1, 0: none.
+    """One line of a job's output; `text` is raw (colours and all) without its newline; `command` counts from 1.
 
     Numbers start at 1, are never given twice and never go back. An open line has no newline yet (a prompt): it has
     the number that it will have if nothing else is completed first, and may still grow.
