@@ -92,13 +92,12 @@ class CommandEnded(NamedTuple):
 
 
 class Exited(NamedTuple):
-    """The job's shell is gone. `cpu` is what it and its reaped children used, in seconds."""
+    """The job's shell has ended, and what it said before has been read."""
 
     job: str
     epoch: int
     status: Status
     seconds: float
-    cpu: float
 
 
 class Signalled(NamedTuple):
@@ -125,6 +124,7 @@ class Matched(NamedTuple):
     epoch: int
     fixup: str
     line: int
+    about: str
 
 
 class Proposed(NamedTuple):
@@ -180,13 +180,14 @@ class Answered(NamedTuple):
 
 
 class Overloaded(NamedTuple):
-    """`value` was over `limit` for `window` seconds; said once until it is relieved."""
+    """`value` was over `limit` for `window` seconds; said once until it is relieved. `advice` is what may help."""
 
     job: str
     what: str
     value: float
     limit: float
     window: float
+    advice: str = ""
 
 
 class Relieved(NamedTuple):
@@ -215,7 +216,9 @@ class Skipped(NamedTuple):
 
 
 class Closed(NamedTuple):
-    """Nothing that the runner started is left; no event follows."""
+    """The runner has ended all that it started; `left` processes could not be ended. No event follows."""
+
+    left: int = 0
 
 
 Fact = (

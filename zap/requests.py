@@ -20,4 +20,10 @@ class Restart(NamedTuple):
     jobs: tuple[str, ...]
 
 
-Request = Start | Stop | Restart
+class Close(NamedTuple):
+    """End every job and all that was started, and then the runner; it is over when Closed has been published."""
+
+    is_hurried: bool = False
+
+
+Request = Start | Stop | Restart | Close
