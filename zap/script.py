@@ -1,0 +1,95 @@
+"""A job's commands → one POSIX shell script with marks; the bytes that come back → bytes without marks, and the marks.
+
+A mark is an OSC sequence in the style of the shell-integration standard (OSC 133, `C` when a command's output begins,
+`D` when it has ended) that carries the run's nonce: `ESC ] 133 ; C ; nonce ; number ; pid BEL` and
+`ESC ] 133 ; D ; nonce ; number ; status BEL`. Both go to the job's output and to its errors, so that the lines of
+either stream are known to belong to a command, over a pipe, a terminal or an ssh alike.
+"""
+
+from __future__ import annotations
+
+import re
+import shlex
+from collections.abc import Iterator, Sequence
+from typing import NamedTuple
+
+_START = b"\x1b]133;"
+_LONGEST = 64  # bytes of a mark: prefix, a nonce of 16 and two numbers stay well below
+
+
+class Mark(NamedTuple):
+    """Command `number` (from 1) began, or ended with the shell's `$?`. `value` is the shell's pid, or that status."""
+
+    is_end: bool
+    number: int
+    value: int
+
+
+def build(commands: Sequence[str], nonce: str, has_tty: bool, files: int | None = None) -> str:
+    """The text for `sh -c`. With `has_tty` its first argument is the path of the job's terminal.
+
+    `files` is the limit of open files that the commands shall have, where it is not what the shell comes with.
+
+    The shell leads a session without a controlling terminal; by opening the path it gets that one (tty_ioctl(4)).
+    The commands run in this one shell, joined as by `&&`; each is an argument of `eval`, so that an unbalanced quote
+    fails its own command only (`command` takes away eval's right to end the shell, POSIX 2.8.1). The copies of the
+    first output and errors that the marks go to are closed for the commands, which may redirect theirs at will.
+    """
+    lines = ['exec 0<>"$1"; shift'] if has_tty else []
+    if files is not None:
+        lines.append(f"ulimit -S -n {files}")
+    mark = rf"command printf '\033]133;%s;{nonce};%s;%s\007'" + ' "$@"'
+    lines += ["exec 8>&1 9>&2", f"_zap_mark() {{ {mark} >&8; {mark} >&9; }}"]
+    for number, text in enumerate(commands, 1):
+        # The braces keep what `set -x` says of our own steps out of the job's errors.
+        lines += [
+            f"{{ _zap_mark C {number} $$; }} 2>/dev/null",
+            f"command eval {shlex.quote(text)} 8>&- 9>&-",
+            f"{{ _zap_status=$?; _zap_mark D {number} $_zap_status; [ $_zap_status = 0 ] || exit $_zap_status; }}"
+            " 2>/dev/null",
+        ]
+    return "\n".join(lines)
+
+
+class Reader:
+    """Takes one stream's bytes in whatever pieces they come and gives them back without marks, the marks in order."""
+
+    __slots__ = ("_held", "_mark")
+
+    def __init__(self, nonce: str) -> None:
+        self._mark = re.compile(rb"\x1b\]133;([CD]);%s;(\d{1,9});(\d{1,9})\x07" % nonce.encode())
+        self._held = b""
+
+    def feed(self, data: bytes) -> Iterator[bytes | Mark]:
+        """What is in `data`; the start of what may become a mark is held until its rest has come."""
+        if self._held:
+            data, self._held = self._held + data, b""
+        if b"\x1b" not in data:
+            if data:
+                yield data
+            return
+        begin = 0
+        if _START in data:
+            for match in self._mark.finditer(data):
+                if match.start() > begin:
+                    yield data[begin : match.start()]
+                yield Mark(match[1] == b"D", int(match[2]), int(match[3]))
+                begin = match.end()
+        end = self._end_of_certain(data, begin)
+        self._held = data[end:]
+        if end > begin:
+            yield data[begin:end]
+
+    def flush(self) -> bytes:
+        """What was held, at the end of the stream."""
+        held, self._held = self._held, b""
+        return held
+
+    @staticmethod
+    def _end_of_certain(data: bytes, begin: int) -> int:
+        last = data.rfind(b"\x1b", max(begin, len(data) - _LONGEST))
+        if last < 0:
+            return len(data)
+        tail = data[last:]
+        may_be_mark = _START.startswith(tail) or (tail.startswith(_START) and b"\x07" not in tail)
+        return last if may_be_mark else len(data)
