@@ -1,0 +1,47 @@
+"""Numbers facts, keeps the last of them, and lets any number of readers follow at their own pace."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections import deque
+from collections.abc import AsyncIterator
+from itertools import islice
+
+from zap.events import Closed, Event, Fact, Skipped
+
+KEPT = 10_000  # events; a reader that falls further behind skips, and is told how many
+
+
+class Bus:
+    """Publishing never waits: a reader finds what is still kept when its turn comes."""
+
+    def __init__(self) -> None:
+        self._kept: deque[Event] = deque(maxlen=KEPT)
+        self._news: asyncio.Future[None] | None = None
+        self.last = 0
+
+    def publish(self, fact: Fact) -> None:
+        self.last += 1
+        self._kept.append(Event(self.last, time.time(), fact))
+        if self._news and not self._news.done():
+            self._news.set_result(None)
+
+    async def watch(self, since: int = 0) -> AsyncIterator[Event]:
+        """Events above `since`, then those that come, until Closed has been given out."""
+        while True:
+            if since >= self.last:
+                if self._news is None or self._news.done():
+                    self._news = asyncio.get_running_loop().create_future()
+                await asyncio.shield(self._news)
+                continue
+            skipped = self._kept[0].n - 1 - since
+            if skipped > 0:
+                since += skipped
+                yield Event(since, self._kept[0].at, Skipped(skipped))
+            # A copy, because the deque may grow while a reader has the turn.
+            for event in list(islice(reversed(self._kept), self.last - since))[::-1]:
+                since = event.n
+                yield event
+                if isinstance(event.fact, Closed):
+                    return

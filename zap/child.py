@@ -1,0 +1,223 @@
+"""One child: spawned in its own session on pipes or terminals, noticed when it ends, signalled with all its family."""
+
+from __future__ import annotations
+
+import contextlib
+import fcntl
+import os
+import resource
+import signal
+import struct
+import subprocess
+import termios
+from collections.abc import Iterable, Mapping, Sequence
+
+from zap.events import Status
+
+ROWS, COLUMNS = 40, 120  # of a job's terminal, until somebody looks at it through one of another size
+FILES_PER_CHILD = 8  # two streams, an input, a pidfd, and the same again for a remedy
+FILES_OF_OURS = 64
+PR_SET_CHILD_SUBREAPER = 36  # prctl(2)
+
+
+class Child:
+    """A process and our ends of its streams. `tag` stands in its environment, `nonce` in its marks."""
+
+    __slots__ = ("_popen", "end_fd", "err_fd", "in_fd", "nonce", "out_fd", "pid", "tag")
+
+    def __init__(
+        self, popen: subprocess.Popen[bytes], in_fd: int | None, out_fd: int, err_fd: int, nonce: str, tag: str
+    ) -> None:
+        self._popen = popen
+        self.pid = popen.pid
+        self.in_fd = in_fd  # a terminal's is its out_fd; None where there is nothing to type into
+        self.out_fd = out_fd
+        self.err_fd = err_fd
+        self.end_fd = _watch_end(popen.pid)  # readable when the process has ended
+        self.nonce = nonce
+        self.tag = tag
+
+    @property
+    def has_tty(self) -> bool:
+        return self.in_fd == self.out_fd
+
+    def status(self) -> Status | None:
+        """How it ended, or None while it lives. The process stays unreaped, so that its pid and group stay its own."""
+        try:
+            ended = os.waitid(os.P_PID, self.pid, os.WEXITED | os.WNOHANG | os.WNOWAIT)
+        except ChildProcessError:  # somebody else has reaped it: as the shell says of what it does not know
+            return Status(code=127)
+        if ended is None:
+            return None
+        return Status(code=ended.si_status) if ended.si_code == os.CLD_EXITED else Status(signal=name(ended.si_status))
+
+    def signal_group(self, signal_number: int) -> None:
+        """To every process of its group. Only before `close`: after that the group may be another's."""
+        with contextlib.suppress(ProcessLookupError, PermissionError):
+            os.killpg(self.pid, signal_number)
+
+    def hush(self) -> None:
+        """The terminal stops echoing, so that a secret typed into it is not shown."""
+        if not self.has_tty:
+            return
+        with contextlib.suppress(termios.error):
+            settings = termios.tcgetattr(self.out_fd)
+            settings[3] &= ~termios.ECHO
+            termios.tcsetattr(self.out_fd, termios.TCSANOW, settings)
+
+    def write(self, data: bytes) -> int:
+        """Types into the child; how many bytes it took, 0 when it takes none now or has no input."""
+        if self.in_fd is None:
+            return 0
+        try:
+            return os.write(self.in_fd, data)
+        except OSError:  # full, or closed by the other side
+            return 0
+
+    def close(self) -> None:
+        """Reaps it and lets go of its streams. Only after it has ended."""
+        self._popen.wait()
+        for fd in {self.in_fd, self.out_fd, self.err_fd, self.end_fd} - {None}:
+            os.close(fd)  # type: ignore[arg-type]
+
+
+def spawn(
+    argv: Sequence[str], *, cwd: str, env: Mapping[str, str], has_tty: bool, has_input: bool, nonce: str, tag: str
+) -> Child:
+    """A child that leads its own session and group. With a terminal, errors have one of their own, and the path of
+    the first is appended to argv for the child to open (see `script.build`). OSError: it could not be started.
+
+    No preexec_fn: it would make Python fork and copy its page tables (1–100 ms) where it can vfork (0.1 ms).
+    """
+    opened: list[int] = []  # every descriptor made here, until the child has it
+    ours: list[int] = []
+    try:
+        if has_tty:
+            for _ in range(2):
+                master, slave = os.openpty()
+                opened += [master, slave]
+                fcntl.ioctl(slave, termios.TIOCSWINSZ, struct.pack("HHHH", ROWS, COLUMNS, 0, 0))
+                ours.append(master)
+            out, err = opened[1], opened[3]
+            argv = [*argv, os.ttyname(out)]
+            stdin, in_fd = out, ours[0]
+        else:
+            for _ in range(2):
+                reading, writing = os.pipe()
+                opened += [reading, writing]
+                ours.append(reading)
+            out, err = opened[1], opened[3]
+            stdin, in_fd = subprocess.DEVNULL, None
+            if has_input:
+                stdin, in_fd = os.pipe()
+                opened += [stdin, in_fd]
+                ours.append(in_fd)
+        popen = subprocess.Popen(
+            argv, stdin=stdin, stdout=out, stderr=err, cwd=cwd, env=env, start_new_session=True, close_fds=True
+        )
+    except BaseException:
+        for fd in opened:
+            os.close(fd)
+        raise
+    for fd in set(opened) - set(ours):
+        os.close(fd)
+    for fd in ours:
+        os.set_blocking(fd, False)
+    try:
+        return Child(popen, in_fd, ours[0], ours[1], nonce, tag)
+    except OSError:  # no descriptor left to watch it with
+        popen.kill()
+        popen.wait()
+        for fd in ours:
+            os.close(fd)
+        raise
+
+
+def kill(pids: Iterable[int], signal_number: int) -> None:
+    """Signals each; who is gone already is left in peace."""
+    for pid in pids:
+        with contextlib.suppress(ProcessLookupError, PermissionError):
+            os.kill(pid, signal_number)
+
+
+def reap(pid: int) -> bool:
+    """Takes the status of an orphan that was re-parented to us; False while it lives."""
+    try:
+        return os.waitpid(pid, os.WNOHANG)[0] == pid
+    except ChildProcessError:  # it never became ours
+        return True
+
+
+def ended() -> int | None:
+    """Some child of ours that has ended and is not reaped, if there is one."""
+    try:
+        found = os.waitid(os.P_ALL, 0, os.WEXITED | os.WNOHANG | os.WNOWAIT)
+    except ChildProcessError:
+        return None
+    return found.si_pid if found else None
+
+
+def number(signal_name: str) -> int:
+    """A signal's number by its name without SIG."""
+    return signal.Signals[f"SIG{signal_name}"]
+
+
+def adopt_orphans() -> bool:
+    """From now on descendants whose parent dies become our children (PR_SET_CHILD_SUBREAPER), not init's.
+
+    False where the system has no such thing: there, what double-forks is found by its tags only.
+    """
+    import ctypes
+
+    try:
+        return bool(ctypes.CDLL(None).prctl(PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0) == 0)
+    except AttributeError:  # macOS
+        return False
+
+
+def make_room(children: int) -> int | None:
+    """Raises the limit of open files, if so many children need it; the former one, which is what they shall have.
+
+    None when nothing was changed: there is room, or more cannot be had, and then a spawn will say so (EMFILE).
+    """
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    needed = children * FILES_PER_CHILD + FILES_OF_OURS
+    if soft == resource.RLIM_INFINITY or needed <= soft:
+        return None
+    try:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (needed if hard == resource.RLIM_INFINITY else hard, hard))
+    except (OSError, ValueError):
+        return None
+    return soft
+
+
+def capture(argv: Sequence[str], cwd: str, env: Mapping[str, str], seconds: float) -> bytes:
+    """What a command prints; blocks at most so many seconds. OSError or subprocess.SubprocessError when it fails."""
+    return subprocess.run(
+        argv, cwd=cwd, env=env, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, timeout=seconds, check=True
+    ).stdout
+
+
+def name(signal_number: int) -> str:
+    """A signal's name without SIG; `RT5` and the like for those that have none."""
+    try:
+        return signal.Signals(signal_number).name.removeprefix("SIG")
+    except ValueError:
+        return f"RT{signal_number - signal.SIGRTMIN}"
+
+
+def _watch_end(pid: int) -> int:
+    """A descriptor that is readable once the process has ended: a pidfd, or without those, a pipe and a thread."""
+    if hasattr(os, "pidfd_open"):
+        return os.pidfd_open(pid)
+    import threading
+
+    reading, writing = os.pipe()
+
+    def wait() -> None:
+        with contextlib.suppress(ChildProcessError):
+            os.waitid(os.P_PID, pid, os.WEXITED | os.WNOWAIT)
+        os.close(writing)
+
+    threading.Thread(target=wait, daemon=True).start()
+    return reading

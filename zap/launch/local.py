@@ -1,0 +1,31 @@
+"""On this machine: a job's settings → argv and environment of its shell."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from zap.plan import Job
+
+# What a program finds out of its terminal's name; ours passes colours on and draws no screens.
+TERM = "xterm-256color"
+
+
+def argv(job: Job, script: str) -> list[str]:
+    """The shell, its script, and the name by which it speaks of itself; a terminal's path may follow as `$1`."""
+    return [*job.shell, "-c", script, job.shell[0].rpartition("/")[2]]
+
+
+def environment(job: Job, outer: Mapping[str, str], from_files: Mapping[str, str | None]) -> dict[str, str]:
+    """The outer environment, then the job's env files, then its `env`; None takes a variable away."""
+    merged: dict[str, str | None] = {**outer, **from_files, **dict(job.env)}
+    if job.tty and outer.get("TERM", "dumb") == "dumb" and "TERM" not in dict(job.env):
+        merged["TERM"] = TERM
+    return {name: value for name, value in merged.items() if value is not None}
+
+
+def tags(plan: str, job: str, runner: str, epoch: int) -> dict[str, str]:
+    """What every process of a job carries in its environment, so that it is known for the job's wherever it hides.
+
+    ZAP_RUN is that of no other child of any runner.
+    """
+    return {"ZAP_PLAN": plan, "ZAP_JOB": job, "ZAP_EPOCH": str(epoch), "ZAP_RUN": f"{runner}:{job}:{epoch}"}

@@ -1,0 +1,94 @@
+"""Brings children into the world: a job, or a remedy of its, → script → argv and environment → a child.
+
+Needs no loop, so that the first jobs start before the loop is imported.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping, Sequence
+from typing import NamedTuple
+
+from zap import child, script
+from zap.launch import local
+from zap.plan import Job, Plan, Secret
+
+SECRET_MOST = 60.0  # seconds; a keyring may want to be unlocked first
+
+
+class World(NamedTuple):
+    """What all children of one runner have in common: its plan's id, its own, the environment around it.
+
+    `files` is the limit of open files that they shall have, where ours was raised.
+    """
+
+    plan: str
+    runner: str
+    environ: Mapping[str, str]
+    files: int | None = None
+
+
+def world(plan: Plan) -> World:
+    """For a runner of this plan in this process; makes room for its children."""
+    return World(plan.id, os.urandom(6).hex(), dict(os.environ), child.make_room(len(plan.jobs)))
+
+
+def bear(world: World, job: Job, epoch: int) -> child.Child:
+    """The job's child number `epoch`. OSError: it could not be started, and why."""
+    return _bear(world, job, epoch, [command.text for command in job.commands])
+
+
+def bear_remedy(world: World, job: Job, epoch: int, commands: Sequence[str]) -> child.Child:
+    """A remedy, where and as the job runs. Its tag is its own: what ends the job does not end its remedy."""
+    return _bear(world, job, epoch, commands, suffix=":remedy")
+
+
+def environment(world: World, job: Job, epoch: int, suffix: str = "") -> dict[str, str]:
+    """What the job's processes find in their environment. OSError when an env file cannot be read."""
+    tags = local.tags(world.plan, job.name, world.runner, epoch)
+    tags["ZAP_RUN"] += suffix
+    return local.environment(job, world.environ, _from_files(job, world.environ)) | tags
+
+
+def read_secret(world: World, job: Job, secret: Secret) -> bytes:
+    """What a secret says, without its line end; blocks, for a command at most a minute.
+
+    OSError or subprocess.SubprocessError when it cannot be had, neither of which tells it.
+    """
+    env = environment(world, job, 0)
+    match secret.kind:
+        case "file":
+            with open(os.path.join(job.cwd, os.path.expanduser(secret.source)), "rb") as file:
+                return file.readline().rstrip(b"\r\n")
+        case "env":
+            if secret.source not in env:
+                raise OSError(f"the variable {secret.source} is not set")
+            return os.fsencode(env[secret.source])
+        case "command":
+            printed = child.capture([*job.shell, "-c", secret.source], job.cwd, env, SECRET_MOST)
+            return printed.rstrip(b"\r\n")
+
+
+def _bear(world: World, job: Job, epoch: int, commands: Sequence[str], suffix: str = "") -> child.Child:
+    nonce = os.urandom(8).hex()
+    env = environment(world, job, epoch, suffix)
+    return child.spawn(
+        local.argv(job, script.build(commands, nonce, job.tty, world.files)),
+        cwd=job.cwd,
+        env=env,
+        has_tty=job.tty,
+        has_input=bool(job.answers),
+        nonce=nonce,
+        tag=env["ZAP_RUN"],
+    )
+
+
+def _from_files(job: Job, environ: Mapping[str, str]) -> dict[str, str | None]:
+    merged: dict[str, str | None] = {}
+    if job.env_file:
+        import dotenv
+
+        for path in job.env_file:
+            with open(path, encoding="utf-8") as file:
+                merged |= dotenv.dotenv_values(stream=file)
+    return merged
