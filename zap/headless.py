@@ -1,0 +1,350 @@
+"""`zap run`: a session's lines and events as text, one after the other, and at the end a summary and an exit code."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import json
+import os
+import queue
+import shutil
+import signal
+import threading
+import time
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
+from itertools import cycle
+from typing import Literal, NamedTuple
+
+from zap import events, requests, wire
+from zap.board import Board, Row
+from zap.escape import plain, safe
+from zap.events import Event, Line, State
+from zap.remarks import headline, seconds
+from zap.session import Session
+
+ENDING = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+PAGE = 1000  # lines fetched at once
+QUEUE_MOST = 1000  # events; while the reader of our output is slow the rest waits in the runner, or is skipped there
+PROMPT_AFTER = 0.2  # seconds that a line without end is left alone: it is mostly about to be finished
+SILENCE = 2.0  # seconds without a line after which a terminal is told what is going on
+COLOURS = (36, 33, 35, 32, 34, 96, 93, 95, 92, 94)  # of the prefixes; red is for what goes wrong
+BARS = {"out": "│", "err": "┃", "zap": "┆"}
+BAR_COLOURS = {"│": 2, "┃": 31, "┆": 2}
+SIGN_COLOURS = {"✓": 32, "✗": 31, "■": 33}
+CLEAR = "\r\x1b[K"
+SIGNS = {State.DONE: "✓", State.FAILED: "✗", State.STOPPED: "■"}
+
+
+class Options(NamedTuple):
+    """What to run and how to tell of it. `has_colour` and `is_terminal` are about standard output."""
+
+    jobs: tuple[str, ...]
+    until: Literal["ready", "done"] = "done"
+    is_quiet: bool = False
+    is_json: bool = False
+    has_colour: bool = False
+    is_terminal: bool = False
+
+
+async def run(session: Session, options: Options, fd: int, caught: Sequence[int] = ()) -> int:
+    """Starts the jobs, tells of them on `fd` until all is over, and returns the exit code.
+
+    `caught` are signals that came before there was a loop. INT, TERM and HUP end everything in order, a second one
+    hurries; they are handled here until the runner has closed.
+    """
+    headless = _Headless(session, options, fd, await _board(session))
+    loop = asyncio.get_running_loop()
+    for ending in ENDING:
+        loop.add_signal_handler(ending, headless.on_signal, ending)
+    for number in caught:
+        headless.on_signal(number)
+    try:
+        return await headless.run()
+    finally:
+        for ending in ENDING:
+            loop.remove_signal_handler(ending)
+
+
+async def _board(session: Session) -> Board:
+    return Board((job.name, len(job.commands)) for job in (await session.plan()).jobs)
+
+
+class _Headless:
+    def __init__(self, session: Session, options: Options, fd: int, board: Board) -> None:
+        self._session = session
+        self._options = options
+        self._board = board
+        self._paper = _Paper(fd)
+        width = max(map(len, options.jobs), default=0)
+        colours = dict(zip(options.jobs, cycle(COLOURS), strict=False))
+        self._prefixes = {
+            (job, stream): _prefix(job.ljust(width), bar, colours[job] if options.has_colour else None)
+            for job in options.jobs
+            for stream, bar in BARS.items()
+        }
+        self._seen = dict.fromkeys(options.jobs, 0)  # the newest line of a job that was told
+        self._prompts: dict[tuple[str, str], str] = {}  # by job and stream, the unfinished line that was told
+        self._open_since: dict[str, float] = {}
+        self._signals: list[int] = []
+        self._first_failed: str | None = None
+        self._asking: set[asyncio.Task[None]] = set()
+        self._is_closing = False
+        self._has_status = False
+        self._began = self._spoke = time.monotonic()
+
+    async def run(self) -> int:
+        waiting: asyncio.Queue[Event] = asyncio.Queue(QUEUE_MOST)
+        pump = asyncio.create_task(self._pump(waiting))
+        if not self._signals:
+            await self._session.ask(requests.Start(self._options.jobs))
+        while True:
+            event = await self._next(waiting)
+            if event is None:
+                await self._on_quiet()
+                continue
+            await self._on_event(event)
+            if isinstance(event.fact, events.Closed):
+                break
+        await pump
+        for job in self._options.jobs:
+            await self._tell_lines(job)
+        code = self._code()
+        await self._print(self._summary(code))
+        return code
+
+    def on_signal(self, number: int) -> None:
+        """The first one ends everything in order, any further one without waiting for graces."""
+        self._signals.append(number)
+        self._close(is_hurried=len(self._signals) > 1)
+
+    def _close(self, is_hurried: bool = False) -> None:
+        if not self._is_closing or is_hurried:
+            self._is_closing = True
+            asking = asyncio.ensure_future(self._session.ask(requests.Close(is_hurried)))
+            self._asking.add(asking)
+            asking.add_done_callback(self._asking.discard)
+
+    # Events, and the time between them.
+
+    async def _pump(self, waiting: asyncio.Queue[Event]) -> None:
+        async for event in self._session.watch():
+            await waiting.put(event)
+
+    async def _next(self, waiting: asyncio.Queue[Event]) -> Event | None:
+        """The next event, or None when for some time there was none and something may be worth telling."""
+        if not waiting.empty():
+            return waiting.get_nowait()
+        timeout = PROMPT_AFTER if self._open_since else 1.0 if self._shows_status else None
+        try:
+            return await asyncio.wait_for(waiting.get(), timeout)
+        except TimeoutError:
+            return None
+
+    async def _on_event(self, event: Event) -> None:
+        self._board.apply(event)
+        fact = event.fact
+        if self._options.is_json and not self._options.is_quiet:
+            await self._print(_json(wire.event_to_plain(event)))
+        if isinstance(fact, events.Output):
+            if fact.job in self._seen:
+                await self._tell_lines(fact.job)
+        elif isinstance(fact, events.Became):
+            if fact.state is State.FAILED and self._first_failed is None:
+                self._first_failed = fact.job
+            if self._is_over():
+                self._close()
+        elif isinstance(fact, events.Fixed | events.FixFailed) and self._is_over():
+            self._close()
+
+    async def _on_quiet(self) -> None:
+        now = time.monotonic()
+        for job, since in list(self._open_since.items()):
+            if now - since >= PROMPT_AFTER:
+                del self._open_since[job]
+                await self._tell_prompts(job)
+        if self._shows_status and now - self._spoke >= SILENCE:
+            await self._tell_status(now)
+
+    def _is_over(self) -> bool:
+        rows = [self._board.rows[job] for job in self._options.jobs]
+        if not all(row.epoch for row in rows):
+            return False
+        if self._options.until == "ready":
+            return all(row.state in (State.READY, State.DONE, State.FAILED) for row in rows)
+        return all(row.is_at_rest for row in rows)
+
+    # Lines.
+
+    async def _tell_lines(self, job: str) -> None:
+        """Everything that is there and was not told."""
+        is_more = not self._options.is_quiet
+        while is_more:
+            tail = await self._session.tail(job, self._seen[job], PAGE)
+            complete = [line for line in tail.lines if not line.is_open]
+            is_more = len(complete) == PAGE
+            texts = [self._dropped(job, tail.dropped)] if tail.dropped else []
+            texts += [text for line in complete if (text := self._line(job, line)) is not None]
+            self._seen[job] = tail.next
+            if len(tail.lines) > len(complete):
+                self._open_since.setdefault(job, time.monotonic())
+            else:
+                self._open_since.pop(job, None)
+            await self._print("".join(texts))
+
+    async def _tell_prompts(self, job: str) -> None:
+        """Unfinished lines that have stood for a while: mostly somebody is being asked something."""
+        tail = await self._session.tail(job, self._seen[job], PAGE)
+        for line in tail.lines:
+            if line.is_open and self._prompts.get((job, line.stream)) != (text := self._text(line)) and text.strip():
+                self._prompts[job, line.stream] = text
+                await self._print(self._format(job, line, text))
+
+    def _line(self, job: str, line: Line) -> str | None:
+        """A complete line; None for one that was told as a prompt and has only been ended since."""
+        text = self._text(line)
+        if self._prompts.pop((job, line.stream), None) == text and not self._options.is_json:
+            return None
+        return self._format(job, line, text)
+
+    def _text(self, line: Line) -> str:
+        return safe(line.text) if self._options.has_colour and not self._options.is_json else plain(line.text)
+
+    def _format(self, job: str, line: Line, text: str) -> str:
+        if self._options.is_json:
+            return _json(wire.line_to_plain(job, line, text))
+        return f"{self._prefixes[job, line.stream]}{text}\n"
+
+    def _dropped(self, job: str, lines: int) -> str:
+        if self._options.is_json:
+            return _json({"event": "dropped", "job": job, "lines": lines})
+        return f"{self._prefixes[job, 'zap']}… {lines} lines are gone: they came faster than they could be shown\n"
+
+    async def _print(self, text: str) -> None:
+        if not text:
+            return
+        self._spoke = time.monotonic()
+        clear, self._has_status = CLEAR if self._has_status else "", False
+        if not await self._paper.write(clear + text):
+            self._close()  # nobody reads on, as in `zap run | head`
+
+    # What a person sees beside lines.
+
+    @property
+    def _shows_status(self) -> bool:
+        return self._options.is_terminal and not self._options.is_json and not self._options.is_quiet
+
+    async def _tell_status(self, now: float) -> None:
+        rows = [row for job in self._options.jobs if not (row := self._board.rows[job]).is_at_rest]
+        told = " · ".join(_doing(row, time.time()) for row in rows)
+        text = f"{seconds(now - self._began)} · {told or 'ending'}"
+        width = max(shutil.get_terminal_size().columns - 1, 20)
+        if len(text) > width:
+            text = text[: width - 1] + "…"
+        self._has_status = True
+        await self._paper.write(f"{CLEAR}\x1b[2m{text}\x1b[0m" if self._options.has_colour else f"{CLEAR}{text}")
+
+    def _code(self) -> int:
+        if self._signals:
+            return 128 + self._signals[0]
+        if self._paper.is_torn:
+            return 128 + signal.SIGPIPE
+        return (self._board.rows[self._first_failed].code or 1) if self._first_failed else 0
+
+    def _summary(self, code: int) -> str:
+        rows = [self._board.rows[job] for job in self._options.jobs]
+        took = time.monotonic() - self._began
+        if self._options.is_json:
+            jobs = [_outcome(row) for row in rows]
+            return _json({"event": "summary", "code": code, "seconds": round(took, 3), "jobs": jobs})
+        has_colour = self._options.has_colour
+        width = max((len(row.job) for row in rows), default=0)
+        head = f"{len(rows)} {'job' if len(rows) == 1 else 'jobs'} in {seconds(took)}, exit code {code}"
+        return "\n".join(["", head, *(_summed(row, width, has_colour) for row in rows), ""])
+
+
+class _Paper:
+    """Where text goes. A thread writes, so that whoever reads slowly holds up this door and not the runner."""
+
+    def __init__(self, fd: int) -> None:
+        self._fd = fd
+        self._queue: queue.SimpleQueue[tuple[bytes, asyncio.Future[bool]]] = queue.SimpleQueue()
+        self._thread: threading.Thread | None = None
+        self.is_torn = False
+
+    async def write(self, text: str) -> bool:
+        """Returns when all of it is written; False when nobody reads any more."""
+        if self.is_torn:
+            return False
+        if self._thread is None:  # a daemon: a reader that never reads again shall not keep us from ending
+            self._thread = threading.Thread(target=self._write, args=[asyncio.get_running_loop()], daemon=True)
+            self._thread.start()
+        written: asyncio.Future[bool] = asyncio.get_running_loop().create_future()
+        self._queue.put((text.encode(errors="replace"), written))
+        self.is_torn = not await written
+        return not self.is_torn
+
+    def _write(self, loop: asyncio.AbstractEventLoop) -> None:
+        while True:
+            data, written = self._queue.get()
+            is_read = True
+            view = memoryview(data)
+            while view and is_read:
+                try:
+                    view = view[os.write(self._fd, view) :]
+                except OSError:  # EPIPE; EIO from a terminal that is gone
+                    is_read = False
+            with contextlib.suppress(RuntimeError):  # the loop has closed meanwhile
+                loop.call_soon_threadsafe(_resolve, written, is_read)
+
+
+def _resolve(future: asyncio.Future[bool], value: bool) -> None:
+    if not future.done():
+        future.set_result(value)
+
+
+def _prefix(name: str, bar: str, colour: int | None) -> str:
+    if colour is None:
+        return f"{name} {bar} "
+    return f"\x1b[{colour}m{name}\x1b[0m \x1b[{BAR_COLOURS[bar]}m{bar}\x1b[0m "
+
+
+def _json(told: Mapping[str, object]) -> str:
+    return json.dumps(told, ensure_ascii=False) + "\n"
+
+
+def _doing(row: Row, now: float) -> str:
+    """`web/api running 2/5 npm ci for 12.0 s`."""
+    command = f" {row.command}/{row.commands} {headline(row.text)}" if row.command else ""
+    return f"{row.job} {row.state}{command} for {seconds(max(now - row.since, 0.0))}"
+
+
+def _outcome(row: Row) -> dict[str, object]:
+    told = {"job": row.job, "outcome": str(row.state), "seconds": _took(row), "restarts": row.restarts}
+    if row.exit:
+        told["status"] = wire.to_plain(row.exit)
+    if row.why:
+        told["why"] = row.why
+    return told | {"fixups": list(row.fixups), "gave_up": list(row.gave_up)}
+
+
+def _took(row: Row) -> float:
+    return round(row.since - row.begun, 3) if row.begun is not None else 0.0
+
+
+def _summed(row: Row, width: int, has_colour: bool) -> str:
+    sign = SIGNS.get(row.state, "?")
+    if has_colour:
+        sign = f"\x1b[{SIGN_COLOURS.get(sign, 33)}m{sign}\x1b[0m"
+    parts = [f"{row.state:<8}", f"{seconds(_took(row)):>9}"]
+    if row.restarts:
+        parts.append(f"↺ {row.restarts}")
+    parts += [f"🔧 {name}{times}" for name, times in _counted(row.fixups)]
+    parts += [f"🔧 {name}{times} gave up" for name, times in _counted(row.gave_up)]
+    if row.state is State.FAILED:
+        parts.append(row.why)
+    return f"  {sign} {row.job:<{width}}  {'  '.join(parts)}"
+
+
+def _counted(names: Iterable[str]) -> list[tuple[str, str]]:
+    return [(name, f" × {times}" if times > 1 else "") for name, times in Counter(names).items()]

@@ -1,0 +1,109 @@
+"""What one job says: bytes as they are read → lines in its buffer, marks as facts, and calls for fixups."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from typing import Literal
+
+from zap.buffer import Buffer
+from zap.fixup import Call, Triage
+from zap.mask import Mask
+from zap.plan import Fixup, Job
+from zap.script import Mark, Reader
+
+Source = Literal["out", "err"]
+LONGEST_LINE = 64 * 1024  # bytes of an unfinished line that an errand may hold back
+
+
+class Transcript:
+    """A job's buffer, and the child that speaks into it. Lines outlive the child; old ones never call again."""
+
+    def __init__(self, job: Job, fixups: Sequence[Fixup]) -> None:
+        self.buffer = Buffer(job.buffer)
+        self._triage = Triage(fixups, [command.text for command in job.commands])
+        self._ears: dict[Source, _Ear] = {}
+
+    def begin(self, nonce: str, secrets: Iterable[bytes] = ()) -> None:
+        """Another child speaks from here on; what its marks carry is `nonce`, what it must not show are `secrets`."""
+        secrets = tuple(secrets)
+        self._ears = {"out": _Ear(nonce, secrets), "err": _Ear(nonce, secrets)}
+        self._triage.reset()
+
+    def hear(self, source: Source, data: bytes, now: float) -> list[Mark | Call]:
+        """A chunk as it was read. Of the marks, which come on both streams, those on `out` are told."""
+        ear = self._ears[source]
+        return self._take(source, ear, ear.reader.feed(ear.mask.feed(data)), now)
+
+    def end(self, now: float) -> list[Mark | Call]:
+        """The streams end here: what was held back or has no newline is a line now."""
+        told: list[Mark | Call] = []
+        for source, ear in self._ears.items():
+            told += self._take(source, ear, [*ear.reader.feed(ear.mask.flush()), ear.reader.flush()], now)
+            told += self._finish_line(source, now)
+        return told
+
+    def on_exit(self, code: int | None) -> Call | None:
+        """The fixup that an exit with this code, after these lines, calls for; None is a death by signal."""
+        return self._triage.on_exit(code)
+
+    def _take(self, source: Source, ear: _Ear, pieces: Iterable[bytes | Mark], now: float) -> list[Mark | Call]:
+        told: list[Mark | Call] = []
+        for piece in pieces:
+            if isinstance(piece, Mark):
+                told += self._finish_line(source, now)
+                ear.command = piece.number
+                if source == "out":
+                    told.append(piece)
+            elif piece:
+                told += self._judge(source, *self.buffer.append(piece, now, source, ear.command))
+        return told
+
+    def _finish_line(self, source: Source, now: float) -> list[Call]:
+        return self._judge(source, *self.buffer.end_line(source, now))
+
+    def _judge(self, source: Source, first: int, lines: bytes) -> list[Call]:
+        call = self._triage.read(source, lines, first) if lines else None
+        return [call] if call else []
+
+
+class _Ear:
+    """One stream of the child that speaks now. `command` is the number of the one that it belongs to."""
+
+    __slots__ = ("command", "mask", "reader")
+
+    def __init__(self, nonce: str, secrets: Sequence[bytes]) -> None:
+        self.mask = Mask(secrets)
+        self.reader = Reader(nonce)
+        self.command = 0
+
+
+class Errand:
+    """What something done for a job says (a remedy, a stop command): lines of stream `zap`, which call for nothing."""
+
+    def __init__(self, buffer: Buffer, nonce: str) -> None:
+        self._buffer = buffer
+        self._readers: dict[Source, Reader] = {"out": Reader(nonce), "err": Reader(nonce)}
+        self._open: dict[Source, bytes] = {"out": b"", "err": b""}
+        self.ended: list[Mark] = []
+
+    def hear(self, source: Source, data: bytes, now: float) -> None:
+        for piece in self._readers[source].feed(data):
+            if isinstance(piece, Mark):
+                if piece.is_end and source == "out":
+                    self.ended.append(piece)
+                continue
+            text = self._open[source] + piece
+            end = text.rfind(b"\n") + 1
+            if len(text) - end > LONGEST_LINE:
+                end = len(text)
+            self._open[source] = text[end:]
+            self._say(text[:end], now)
+
+    def end(self, now: float) -> None:
+        for source in self._open:
+            self._say(self._open[source] + self._readers[source].flush(), now)
+            self._open[source] = b""
+
+    def _say(self, text: bytes, now: float) -> None:
+        if text:
+            self._buffer.append(text if text.endswith(b"\n") else text + b"\n", now, "zap", 0)
