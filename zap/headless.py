@@ -57,10 +57,8 @@ async def run(session: Session, options: Options, fd: int, caught: Sequence[int]
     loop = asyncio.get_running_loop()
     for ending in ENDING:
         loop.add_signal_handler(ending, headless.on_signal, ending)
-    for number in caught:
-        headless.on_signal(number)
     try:
-        return await headless.run()
+        return await headless.run(caught)
     finally:
         for ending in ENDING:
             loop.remove_signal_handler(ending)
@@ -93,11 +91,12 @@ class _Headless:
         self._has_status = False
         self._began = self._spoke = time.monotonic()
 
-    async def run(self) -> int:
+    async def run(self, caught: Sequence[int]) -> int:
         waiting: asyncio.Queue[Event] = asyncio.Queue(QUEUE_MOST)
         pump = asyncio.create_task(self._pump(waiting))
-        if not self._signals:
-            await self._session.ask(requests.Start(self._options.jobs))
+        await self._session.ask(requests.Start(self._options.jobs))
+        for number in caught:  # only now: what was born already shall have its grace too
+            self.on_signal(number)
         while True:
             event = await self._next(waiting)
             if event is None:

@@ -16,9 +16,12 @@ from collections.abc import Callable, Iterator
 from typing import Generic, TypeVar
 
 CHUNK = 64 * 1024  # bytes a read: 1 MiB reads are slower, and their bytes objects fragment the heap
-MOST_READS = 32  # descriptors served before the loop has its turn again
-BUSY = 2 * 1024  # bytes; a read that found so much is followed by the next at once (a terminal gives 4 KiB at most)
-NAP = 0.002  # seconds until the next sweep otherwise: line by line writers then cost a sixth, and nobody sees 2 ms
+FULL = CHUNK // 2  # bytes of a read from a pipe that tell of more: the pages of a full pipe are rarely full themselves
+FULL_TERMINAL = 2 * 1024  # the same of a terminal, which gives 4 KiB at most
+MOST_READY = 32  # descriptors served before the loop has its turn again
+MOST_ROUNDS = 8  # chunks read from each of them
+FEW = 4  # descriptors that may have more than one such round: 2 MiB keep the loop waiting for 2 ms
+NAP = 0.002  # seconds until the next sweep when nobody has more: a sixth of the cost of writers line by line
 BIG_PIPE = 1024 * 1024  # bytes; for a pipe that was found full, so that the nap does not throttle its writer
 DRAIN_MOST = 2 * BIG_PIPE  # bytes read at a child's exit; what a grandchild floods on may never end
 
@@ -39,6 +42,7 @@ class Intake(Generic[Source]):
         self._swept = swept
         self._ready = _Ready()
         self._sources: dict[int, Source] = {}
+        self._full: dict[int, int] = {}  # how many bytes of a read tell that there is more
         self._enlarged: set[int] = set()
         self._nap: asyncio.TimerHandle | None = None
         loop.add_reader(self._ready.fileno(), self._sweep)
@@ -46,6 +50,7 @@ class Intake(Generic[Source]):
     def add(self, fd: int, source: Source) -> None:
         """A non-blocking descriptor whose data is the source's, until `remove` or its end."""
         self._sources[fd] = source
+        self._full[fd] = FULL_TERMINAL if os.isatty(fd) else FULL
         self._ready.add(fd)
 
     def remove(self, fd: int) -> None:
@@ -53,6 +58,7 @@ class Intake(Generic[Source]):
         if self._sources.pop(fd, None) is not None:
             self._ready.remove(fd)
             self._enlarged.discard(fd)
+            del self._full[fd]
 
     def drain(self, fd: int) -> Iterator[bytes]:
         """What the descriptor holds now, without waiting for more or for its end."""
@@ -72,21 +78,28 @@ class Intake(Generic[Source]):
         self._ready.close()
 
     def _sweep(self) -> None:
-        is_busy = False
-        for fd in self._ready.poll(MOST_READS):
-            source = self._sources.get(fd)
-            if source is None:
-                continue
-            data = _read(fd)
-            if data:
-                is_busy |= len(data) >= BUSY
-                if len(data) == CHUNK and fd not in self._enlarged:
-                    self._enlarge(fd)
+        ready = self._ready.poll(MOST_READY)
+        full: list[int] = []
+        for _ in range(MOST_ROUNDS):
+            full = []
+            for fd in ready:
+                source = self._sources.get(fd)
+                data = _read(fd) if source is not None else None
+                if source is None or data is None:
+                    continue
+                if not data:
+                    self.remove(fd)
+                    continue
+                if len(data) >= self._full[fd]:
+                    full.append(fd)
+                    if fd not in self._enlarged:
+                        self._enlarge(fd)
                 self._deliver(source, data)
-            elif data is not None:
-                self.remove(fd)
+            if not 0 < len(full) <= FEW:
+                break
+            ready = full  # there is more, and no need to ask the loop
         self._swept()
-        if not is_busy:
+        if not full:
             self._loop.remove_reader(self._ready.fileno())
             self._nap = self._loop.call_later(NAP, self._wake)
 

@@ -38,8 +38,13 @@ def bear(world: World, job: Job, epoch: int) -> child.Child:
     return _bear(world, job, epoch, [command.text for command in job.commands])
 
 
-def bear_remedy(world: World, job: Job, epoch: int, commands: Sequence[str]) -> child.Child:
-    """A remedy, where and as the job runs. Its tag is its own: what ends the job does not end its remedy."""
+def bear_remedy(world: World, job: Job, epoch: int, commands: Sequence[str], folder: str) -> child.Child:
+    """A remedy, as the job runs and in the folder where it was, if that is still there.
+
+    Its tag is its own: what ends the job does not end its remedy.
+    """
+    if os.path.isdir(folder):
+        job = job._replace(cwd=folder)
     return _bear(world, job, epoch, commands, suffix=":remedy")
 
 

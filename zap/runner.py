@@ -57,6 +57,7 @@ class _Seat:
         self.spawned = 0.0
         self.command = 0  # the running command, or the last one
         self.command_since: float | None = None
+        self.folder = job.cwd  # where that command began
         self.remedy: tuple[Call, Filled] | None = None  # what the fixup that the machine knows of will run
         self.tasks: list[_Task] = []
         self.timer: asyncio.TimerHandle | None = None
@@ -310,6 +311,7 @@ class Runner:
             self._end_command(seat, Status(code=mark.value))
         elif 1 <= mark.number <= len(job.commands):
             seat.command, seat.command_since = mark.number, now
+            seat.folder = mark.folder or job.cwd
             text = job.commands[mark.number - 1].text
             self._say(seat, events.CommandStarted(job.name, epoch, mark.number, text))
 
@@ -480,7 +482,7 @@ class Runner:
         if remedy:
             self._say(seat, events.FixStarted(seat.job.name, seat.run.epoch, remedy[0].fixup.name, tuple(commands)))
         try:
-            born = nursery.bear_remedy(self._world, seat.job, seat.run.epoch, commands)
+            born = nursery.bear_remedy(self._world, seat.job, seat.run.epoch, commands, seat.folder)
         except OSError as error:
             if remedy:
                 self._end_remedy(seat, *remedy, why=_why(error, seat.job), seconds=0.0)

@@ -1,8 +1,8 @@
 """A job's commands → one POSIX shell script with marks; the bytes that come back → bytes without marks, and the marks.
 
 A mark is an OSC sequence in the style of the shell-integration standard (OSC 133, `C` when a command's output begins,
-`D` when it has ended) that carries the run's nonce: `ESC ] 133 ; C ; nonce ; number ; pid BEL` and
-`ESC ] 133 ; D ; nonce ; number ; status BEL`. Both go to the job's output and to its errors, so that the lines of
+`D` when it has ended) that carries the run's nonce: `ESC ] 133 ; C ; nonce ; number ; pid ; folder BEL` and
+`ESC ] 133 ; D ; nonce ; number ; status ; BEL`. Both go to the job's output and to its errors, so that the lines of
 either stream are known to belong to a command, over a pipe, a terminal or an ssh alike.
 """
 
@@ -14,15 +14,19 @@ from collections.abc import Iterator, Sequence
 from typing import NamedTuple
 
 _START = b"\x1b]133;"
-_LONGEST = 64  # bytes of a mark: prefix, a nonce of 16 and two numbers stay well below
+_LONGEST = 64 + 4096  # bytes of a mark: a path has at most 4096 (limits.h), prefix, nonce and numbers less than 64
 
 
 class Mark(NamedTuple):
-    """Command `number` (from 1) began, or ended with the shell's `$?`. `value` is the shell's pid, or that status."""
+    """Command `number` (from 1) began, or ended with the shell's `$?`. `value` is the shell's pid, or that status.
+
+    `folder` is where it began; empty at its end, and for a folder with control characters in its name.
+    """
 
     is_end: bool
     number: int
     value: int
+    folder: str = ""
 
 
 def build(commands: Sequence[str], nonce: str, has_tty: bool, files: int | None = None) -> str:
@@ -38,14 +42,18 @@ def build(commands: Sequence[str], nonce: str, has_tty: bool, files: int | None 
     lines = ['exec 0<>"$1"; shift'] if has_tty else []
     if files is not None:
         lines.append(f"ulimit -S -n {files}")
-    mark = rf"command printf '\033]133;%s;{nonce};%s;%s\007'" + ' "$@"'
-    lines += ["exec 8>&1 9>&2", f"_zap_mark() {{ {mark} >&8; {mark} >&9; }}"]
+    mark = rf"command printf '\033]133;%s;{nonce};%s;%s;%s\007'" + ' "$@"'
+    lines += [
+        "exec 8>&1 9>&2",
+        f"_zap_mark() {{ {mark} >&8; {mark} >&9; }}",
+        '_zap_folder() { case $PWD in *[[:cntrl:]]*) ;; *) command printf %s "$PWD" ;; esac; }',
+    ]
     for number, text in enumerate(commands, 1):
         # The braces keep what `set -x` says of our own steps out of the job's errors.
         lines += [
-            f"{{ _zap_mark C {number} $$; }} 2>/dev/null",
+            f'{{ _zap_mark C {number} $$ "$(_zap_folder)"; }} 2>/dev/null',
             f"command eval {shlex.quote(text)} 8>&- 9>&-",
-            f"{{ _zap_status=$?; _zap_mark D {number} $_zap_status; [ $_zap_status = 0 ] || exit $_zap_status; }}"
+            f"{{ _zap_status=$?; _zap_mark D {number} $_zap_status ''; [ $_zap_status = 0 ] || exit $_zap_status; }}"
             " 2>/dev/null",
         ]
     return "\n".join(lines)
@@ -57,7 +65,7 @@ class Reader:
     __slots__ = ("_held", "_mark")
 
     def __init__(self, nonce: str) -> None:
-        self._mark = re.compile(rb"\x1b\]133;([CD]);%s;(\d{1,9});(\d{1,9})\x07" % nonce.encode())
+        self._mark = re.compile(rb"\x1b\]133;([CD]);%s;(\d{1,9});(\d{1,9});([^\x00-\x1f]*)\x07" % nonce.encode())
         self._held = b""
 
     def feed(self, data: bytes) -> Iterator[bytes | Mark]:
@@ -73,7 +81,7 @@ class Reader:
             for match in self._mark.finditer(data):
                 if match.start() > begin:
                     yield data[begin : match.start()]
-                yield Mark(match[1] == b"D", int(match[2]), int(match[3]))
+                yield Mark(match[1] == b"D", int(match[2]), int(match[3]), match[4].decode(errors="surrogateescape"))
                 begin = match.end()
         end = self._end_of_certain(data, begin)
         self._held = data[end:]

@@ -1,0 +1,514 @@
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from collections.abc import Mapping
+from pathlib import Path
+
+import pytest
+import yaml
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from zap import plan
+from zap.config import Loaded, load
+from zap.errors import ConfigError
+from zap.settings import MODELS, reference, schema
+
+HERE = Path(__file__).parent
+BROKEN = HERE / "broken"
+BUNDLED = BROKEN / "bundled"
+ENVIRON = {"HOME": "/home/me", "EMPTY": ""}
+
+
+def broken(folder: str) -> list[str]:
+    return sorted(path.stem for path in BROKEN.glob(f"{folder}*.yaml"))
+
+
+@pytest.mark.parametrize("name", broken(""))
+def test_broken_plan_tells_all_its_problems(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(BROKEN)
+    with pytest.raises(ConfigError) as raised:
+        load(Path(f"{name}.yaml"), ENVIRON, BUNDLED)
+    assert f"{raised.value}\n" == (BROKEN / f"{name}.txt").read_text()
+
+
+@pytest.mark.parametrize("name", broken("fixup/"))
+def test_broken_fixup_tells_all_its_problems(name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(BROKEN)
+    path = tmp_path / "jobs.yaml"
+    path.write_text(f"systems: {{a: {{b: ls}}}}\nfixups: '{BROKEN / 'fixup' / name}.yaml'\n")
+    with pytest.raises(ConfigError) as raised:
+        load(path, ENVIRON, BUNDLED)
+    assert f"{raised.value}\n" == (BROKEN / "fixup" / f"{name}.txt").read_text()
+
+
+def test_there_are_enough_broken_files() -> None:
+    assert len(broken("")) >= 50
+    assert len(broken("fixup/")) >= 10
+
+
+class Folder:
+    """A folder with files in it that is loaded as a plan."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+
+    def write(self, name: str, text: str) -> None:
+        (self.path / name).parent.mkdir(parents=True, exist_ok=True)
+        (self.path / name).write_text(text)
+
+    def load(self, text: str, environ: Mapping[str, str] = ENVIRON) -> Loaded:
+        self.write("jobs.yaml", text)
+        return load(self.path / "jobs.yaml", environ, BUNDLED)
+
+    def job(self, text: str, environ: Mapping[str, str] = ENVIRON) -> plan.Job:
+        """The one job of a plan, written as settings of the job."""
+        lines = "".join(f"      {line}\n" for line in text.splitlines())
+        return self.load(f"systems:\n  web:\n    api:\n{lines}", environ).plan.jobs[0]
+
+    def problems(self, text: str) -> list[str]:
+        with pytest.raises(ConfigError) as raised:
+            self.load(text)
+        return [str(problem).replace(f"{self.path}/", "") for problem in raised.value.problems]
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Folder:
+    return Folder(tmp_path)
+
+
+def texts(job: plan.Job) -> list[str]:
+    return [command.text for command in job.commands]
+
+
+def test_smallest_useful_file_has_three_lines(folder: Folder) -> None:
+    loaded = folder.load("systems:\n  web:\n    api: npm run dev\n")
+    path = str(folder.path / "jobs.yaml")
+    assert loaded.plan.systems == (
+        plan.System(
+            "web",
+            (
+                plan.Job(
+                    name="web/api",
+                    title="npm run dev",
+                    commands=(plan.Command("npm run dev", plan.Where(path, 3, 10)),),
+                    cwd=str(folder.path),
+                    fixups=("port-in-use",),
+                    where=plan.Where(path, 3, 5),
+                ),
+            ),
+            where=plan.Where(path, 2, 3),
+        ),
+    )
+    assert loaded.plan.path == path
+    assert loaded.is_expanded is False
+
+
+def test_example_of_the_forms(folder: Folder) -> None:
+    systems = folder.load(
+        "systems:\n"
+        "  web:\n"
+        "    api: [cd api, npm ci, npm run dev]\n"
+        "    worker:\n"
+        "      commands: |\n"
+        "        cd worker\n"
+        "\n"
+        "        ./work --queue mail\n"
+        "      restart: on-failure\n"
+        "  tools:\n"
+        "    start: false\n"
+        "    defaults: {tty: false}\n"
+        "    jobs: {worker: top}\n"
+    ).plan.systems
+    api, worker = systems[0].jobs
+    assert texts(api) == ["cd api", "npm ci", "npm run dev"]
+    assert [command.where and command.where[1:] for command in api.commands] == [(3, 11), (3, 19), (3, 27)]
+    assert texts(worker) == ["cd worker", "./work --queue mail"]
+    assert [command.where and command.where[1:] for command in worker.commands] == [(6, 9), (8, 9)]
+    assert (worker.restart, worker.tty, worker.title) == ("on-failure", True, "work mail")
+    assert (systems[0].start, systems[1].start, systems[1].jobs[0].name) == (True, False, "tools/worker")
+    assert systems[1].jobs[0].tty is False
+
+
+def test_every_setting_reaches_the_plan(folder: Folder) -> None:
+    folder.write("a.env", "A=1")
+    folder.write("b.env", "B=1")
+    job = folder.job(
+        "commands: ./serve\n"
+        "title: The server\n"
+        "cwd: sub/../api\n"
+        "env: {PORT: 80, GONE: null, ALSO: }\n"
+        "env_file: [a.env, b.env]\n"
+        "shell: bash -euo 'pipefail x'\n"
+        "tty: false\n"
+        "restart: always\n"
+        "settle: 500ms\n"
+        "grace: 1m30s\n"
+        "tries: unlimited\n"
+        "backoff: {first: 0, factor: 1.5, most: 1h, jitter: 0}\n"
+        "success_codes: [0, 143]\n"
+        "stop: {signal: sigint, command: ./bye}\n"
+        "start: false\n"
+        "fixups: off\n"
+        "buffer: {lines: 100, bytes: 512k}\n"
+        "answers:\n"
+        "- {prompt: 'Sure\\?', reply: yes}\n"
+        "- {prompt: 'Password:', secret: {file: ~/secret}}\n"
+        "- {prompt: 'PIN', secret: {command: 'pass ${PIN}'}}\n"
+    )
+    assert job._replace(where=None, commands=()) == plan.Job(
+        name="web/api",
+        title="The server",
+        commands=(),
+        cwd=str(folder.path / "api"),
+        env=(("PORT", "80"), ("GONE", None), ("ALSO", None)),
+        env_file=(str(folder.path / "a.env"), str(folder.path / "b.env")),
+        shell=("bash", "-euo", "pipefail x"),
+        tty=False,
+        restart="always",
+        settle=0.5,
+        grace=90,
+        tries=None,
+        backoff=plan.Backoff(0, 1.5, 3600, 0),
+        success_codes=(0, 143),
+        stop=plan.Stop("INT", "./bye"),
+        start=False,
+        fixups=(),
+        buffer=plan.Bound(100, 512 * plan.KIB),
+        answers=(
+            plan.Answer(r"Sure\?", "yes"),
+            plan.Answer("Password:", None, plan.Secret("file", "/home/me/secret")),
+            plan.Answer("PIN", None, plan.Secret("command", "pass ${PIN}")),
+        ),
+    )
+
+
+@pytest.mark.parametrize(
+    ("written", "expected"),
+    [
+        ("2s", plan.Backoff(2)),
+        ("0", plan.Backoff(0)),
+        ("1h", plan.Backoff(first=3600, most=3600)),
+        ("{most: 5}", plan.Backoff(most=5)),
+    ],
+)
+def test_backoff(folder: Folder, written: str, expected: plan.Backoff) -> None:
+    assert folder.job(f"commands: ls\nbackoff: {written}").backoff == expected
+
+
+@pytest.mark.parametrize(
+    ("written", "seconds"),
+    [("0", 0), ("1.5", 1.5), ("250ms", 0.25), ("10s", 10), ("2m", 120), ("1h30m", 5400), ("1d", 86400), ("0.5s", 0.5)],
+)
+def test_duration(folder: Folder, written: str, seconds: float) -> None:
+    assert folder.job(f"commands: ls\ngrace: {written}").grace == seconds
+
+
+def test_yaml_changes_nothing_that_was_written(folder: Folder) -> None:
+    job = folder.job(
+        "commands: [true, no, 010]\ntitle: 1:30\nenv: {A: on, B: 010, C: 0x1F, D: 2026-01-01, E: 1_000, no: ~}"
+    )
+    assert texts(job) == ["true", "no", "010"]
+    assert job.title == "1:30"
+    assert job.env == (("A", "on"), ("B", "010"), ("C", "0x1F"), ("D", "2026-01-01"), ("E", "1_000"), ("no", None))
+
+
+def test_defaults_of_file_and_system(folder: Folder) -> None:
+    jobs = folder.load(
+        "defaults: {restart: always, grace: 1, env: {A: file, B: file}}\n"
+        "systems:\n"
+        "  web:\n"
+        "    defaults: {grace: 2, env: {B: system, C: system}}\n"
+        "    jobs: {api: {commands: ls, grace: 3, env: {C: job, A: null}}, other: ls}\n"
+        "  db: {pg: ls}\n"
+    ).plan.jobs
+    assert [(job.restart, job.grace, dict(job.env)) for job in jobs] == [
+        ("always", 3, {"A": None, "B": "system", "C": "job"}),
+        ("always", 2, {"A": "file", "B": "system", "C": "system"}),
+        ("always", 1, {"A": "file", "B": "file"}),
+    ]
+
+
+def test_anchors_and_merge_keys(folder: Folder) -> None:
+    jobs = folder.load(
+        "x-a: &a {grace: 1, tty: false, commands: ls}\n"
+        "x-b: &b {grace: 2, restart: always}\n"
+        "systems:\n"
+        "  web:\n"
+        "    one: {<<: *a, grace: 7}\n"
+        "    two: {<<: [*b, *a]}\n"
+        "    three: *a\n"
+    ).plan.jobs
+    assert [(job.grace, job.tty, job.restart) for job in jobs] == [
+        (7, False, "never"),
+        (2, False, "always"),
+        (1, False, "never"),
+    ]
+
+
+def test_variables_are_expanded_but_not_in_shell_text(folder: Folder) -> None:
+    job = folder.job(
+        "commands: ['echo ${HOME}', 'echo $${A}']\n"
+        "title: ${HOME} $${HOME} ${UNSET:-a b} ${EMPTY:-full} ${EMPTY}.\n"
+        "tries: ${N:-3}\n"
+        "tty: ${TTY:-false}\n"
+        "stop: {command: 'kill ${PID}'}\n"
+        "shell: ${SH:-bash -e}\n"
+        "cwd: ~/x\n"
+    )
+    assert texts(job) == ["echo ${HOME}", "echo $${A}"]
+    assert job.title == "/home/me ${HOME} a b full ."
+    assert (job.tries, job.tty, job.shell, job.cwd) == (3, False, ("bash", "-e"), "/home/me/x")
+    assert job.stop.command == "kill ${PID}"
+
+
+@pytest.mark.parametrize(
+    ("settings", "is_expanded"),
+    [
+        ("title: '$${A} $A'", False),
+        ("title: '${HOME}'", True),
+        ("title: '${NOT_SET:-x}'", True),
+        ("cwd: ~/x", True),
+        ("cwd: '~'", True),
+        ("cwd: x", False),
+    ],
+)
+def test_knows_whether_the_environment_decided(folder: Folder, settings: str, is_expanded: bool) -> None:
+    loaded = folder.load(f"systems: {{web: {{api: {{commands: 'ls ${{HOME}}', {settings}}}}}}}")
+    assert loaded.is_expanded is is_expanded
+
+
+def test_same_command_everywhere_is_kept_whole_in_a_list(folder: Folder) -> None:
+    job = folder.job("commands:\n- |\n  cd a\n  ls\n- >-\n  echo\n  folded\n")
+    assert texts(job) == ["cd a\nls\n", "echo folded"]
+
+
+def test_id_tells_plans_apart_by_path(folder: Folder) -> None:
+    folder.write("other.yaml", "systems: {a: {b: ls}}")
+    ids = {
+        folder.load("systems: {a: {b: ls}}").plan.id,
+        folder.load("systems: {a: {b: pwd}}").plan.id,
+        load(folder.path / "other.yaml", ENVIRON, BUNDLED).plan.id,
+    }
+    assert len(ids) == 2
+    assert all(len(name) == 12 and set(name) <= set("0123456789abcdef") for name in ids)
+
+
+FIXUP = "about: {about}\nmatch: {{pattern: {pattern}}}\nexamples: {{matches: [{pattern}]}}\n"
+
+
+def test_fixup_says_everything(folder: Folder) -> None:
+    folder.write(
+        "fixups/name.yaml",
+        "about: ${not expanded}\n"
+        "match:\n"
+        "  - {stream: err, command: 'podman|docker', pattern: 'the name \"(?P<name>[^\"]+)\"'}\n"
+        "  - {exit: [125, 126], pattern: '(?P<name>x)'}\n"
+        "effects: kills-process\n"
+        "mode: auto\n"
+        "run:\n"
+        "  - [podman, rm, --time, 5, --, '{name}']\n"
+        "then: continue\n"
+        "wait: {probe: [nc, -z, host, 22], every: 2, most: 1m}\n"
+        "verify: test -e x\n"
+        "tries: 2 in 1h\n"
+        "examples:\n"
+        "  matches: 'the name \"py1\"'\n"
+        "  ignores: ['the volume']\n",
+    )
+    found = next(word for word in folder.load("systems: {a: {b: podman ps}}").plan.fixups if word.name == "name")
+    assert found == plan.Fixup(
+        name="name",
+        about="${not expanded}",
+        match=(
+            plan.Match('the name "(?P<name>[^"]+)"', "err", "podman|docker"),
+            plan.Match("(?P<name>x)", exit=(125, 126)),
+        ),
+        run=(("podman", "rm", "--time", "5", "--", "{name}"),),
+        effects=("kills-process",),
+        mode="auto",
+        then="continue",
+        wait=plan.Wait(probe=("nc", "-z", "host", "22"), every=2, most=60),
+        verify="test -e x",
+        tries=plan.Budget(2, 3600),
+        examples=plan.Examples(('the name "py1"',), ("the volume",)),
+        where=plan.Where(str(folder.path / "fixups/name.yaml"), 1, 1),
+    )
+
+
+@pytest.mark.parametrize(
+    ("written", "expected"),
+    [
+        ("10s", plan.Wait(seconds=10)),
+        ("nc -z host 22", plan.Wait(probe="nc -z host 22")),
+        ("[nc, host]", plan.Wait(probe=("nc", "host"))),
+    ],
+)
+def test_wait_of_a_fixup(folder: Folder, written: str, expected: plan.Wait) -> None:
+    folder.write("fixups/f.yaml", FIXUP.format(about="x", pattern="x") + f"wait: {written}\n")
+    assert folder.load("systems: {a: {b: ls}}").plan.fixups[0].wait == expected
+
+
+def test_fixups_are_armed_for_jobs_that_they_are_for(folder: Folder) -> None:
+    folder.write("fixups/mine.yml", FIXUP.format(about="mine", pattern="x"))
+    folder.write("more/extra.yaml", FIXUP.format(about="extra", pattern="y"))
+    jobs = folder.load(
+        "systems:\n"
+        "  all:\n"
+        "    plain: ls\n"
+        "    daemon: [cd x, ./daemon --all]\n"
+        "    none: {commands: ./daemon, fixups: off}\n"
+        "    empty: {commands: ./daemon, fixups: []}\n"
+        "    named: {commands: ./daemon, fixups: [stale-pid, mine]}\n"
+        "    file: {commands: ls, fixups: more/extra.yaml}\n"
+        "    folder: {commands: ls, fixups: [./more/, port-in-use, stale-pid]}\n"
+        "  some:\n"
+        "    fixups: mine\n"
+        "    jobs: {inherits: ls, differs: {commands: ls, fixups: port-in-use}}\n"
+    )
+    assert {job.name: job.fixups for job in jobs.plan.jobs} == {
+        "all/plain": ("port-in-use", "mine"),
+        "all/daemon": ("port-in-use", "stale-pid", "mine"),
+        "all/none": (),
+        "all/empty": (),
+        "all/named": ("stale-pid", "mine"),
+        "all/file": ("extra",),
+        "all/folder": ("extra", "port-in-use"),
+        "some/inherits": ("mine",),
+        "some/differs": ("port-in-use",),
+    }
+    assert [word.name for word in jobs.plan.fixups] == ["extra", "mine", "port-in-use", "stale-pid"]
+
+
+def test_fixup_beside_the_plan_replaces_the_bundled_one(folder: Folder) -> None:
+    folder.write("fixups/port-in-use.yaml", FIXUP.format(about="mine", pattern="x"))
+    found = folder.load("systems: {a: {b: ls}}").plan
+    assert {word.name: word.about for word in found.fixups}["port-in-use"] == "mine"
+
+
+def test_two_fixups_of_one_name_are_a_problem(folder: Folder) -> None:
+    folder.write("fixups/a.yaml", FIXUP.format(about="x", pattern="x"))
+    folder.write("fixups/a.yml", FIXUP.format(about="x", pattern="x"))
+    folder.write("more/a.yaml", FIXUP.format(about="x", pattern="x"))
+    assert len(folder.problems("systems: {a: {b: ls}}\nfixups: more/")) == 2
+
+
+def test_problems_of_the_plan_and_of_fixups_come_together(folder: Folder) -> None:
+    folder.write("fixups/f.yaml", "about: x\n")
+    assert folder.problems("systems: {a: {b: ls, b: pwd, c: {}}}\nfixups: [f, nothing]") == [
+        'fixups/f.yaml:1:1: "match" is missing',
+        'jobs.yaml:1:22: "b" is written twice in one mapping, first in line 1',
+        'jobs.yaml:1:30: a/c: "commands" is missing',
+        'jobs.yaml:2:13: fixups: there is no fixup "nothing"',
+    ]
+
+
+def test_tells_what_decided_the_plan(folder: Folder) -> None:
+    folder.write("fixups/f.yaml", FIXUP.format(about="x", pattern="x"))
+    folder.write("more/g.yaml", FIXUP.format(about="x", pattern="x"))
+    folder.write("h.yaml", FIXUP.format(about="x", pattern="x"))
+    folder.write("a.env", "")
+    loaded = folder.load("systems: {a: {b: {commands: ls, env_file: a.env}}}\nfixups: [more/, h.yaml, f]")
+    names = ["jobs.yaml", "fixups/f.yaml", "more/g.yaml", "h.yaml", "a.env"]
+    bundled = [str(path) for path in BUNDLED.iterdir()]
+    assert sorted(loaded.files) == sorted(bundled + [str(folder.path / name) for name in names])
+    assert loaded.folders == (str(BUNDLED), str(folder.path / "fixups"), str(folder.path / "more"))
+
+
+def test_plan_that_is_not_there(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(ConfigError, match=r"^none.yaml:1:1: cannot be read: no such file or directory$"):
+        load(Path("none.yaml"), ENVIRON, BUNDLED)
+    with pytest.raises(ConfigError, match=r"cannot be read: is a directory$"):
+        load(tmp_path, ENVIRON, BUNDLED)
+
+
+def test_place_is_as_the_person_would_type_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "sub").mkdir()
+    (tmp_path / "jobs.yaml").write_text("")
+    monkeypatch.chdir(tmp_path / "sub")
+    for path, name in [("../jobs.yaml", "../jobs.yaml"), (f"{tmp_path}/jobs.yaml", f"{tmp_path}/jobs.yaml")]:
+        with pytest.raises(ConfigError) as raised:
+            load(Path(path), ENVIRON, BUNDLED)
+        assert raised.value.problems[0].where == plan.Where(name, 1, 1)
+
+
+KEYS = ["systems", "defaults", "fixups", "web", "api", "jobs", "commands", "start", "env", "x-y", "<<", ""]
+KEYS += list(plan.Job._fields) + [name for model in MODELS.values() for name in model.model_fields]
+LEAVES = (
+    st.none() | st.booleans() | st.integers() | st.floats() | st.sampled_from(["ls", "${A", "1s", "~", "off", "../x"])
+)
+TREES = st.recursive(
+    LEAVES | st.text(),
+    lambda inner: st.lists(inner, max_size=4) | st.dictionaries(st.sampled_from(KEYS) | st.text(), inner, max_size=5),
+    max_leaves=30,
+)
+PLANS = TREES | st.fixed_dictionaries({"systems": st.dictionaries(st.sampled_from(KEYS), TREES, max_size=3)})
+MARKUP = st.lists(
+    st.sampled_from([*"-?:,[]{}#&*!|>'\"%@` \n\t~ab\0é", "  ", "\n  ", "<<: ", "*a", "&a ", "---", "..."])
+)
+
+
+def no_traceback(path: Path, content: bytes) -> None:
+    path.write_bytes(content)
+    try:
+        load(path, ENVIRON, BUNDLED)
+    except ConfigError as error:
+        assert error.problems
+        assert all(str(problem).isprintable() for problem in error.problems)
+
+
+@settings(suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None)
+@given(PLANS)
+def test_any_data_is_a_plan_or_has_problems(tmp_path: Path, data: object) -> None:
+    no_traceback(tmp_path / "jobs.yaml", yaml.safe_dump(data, allow_unicode=True).encode("utf-8", "surrogatepass"))
+
+
+@settings(suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None)
+@given(st.binary() | st.text().map(str.encode) | MARKUP.map("".join).map(str.encode))
+def test_any_text_is_a_plan_or_has_problems(tmp_path: Path, content: bytes) -> None:
+    no_traceback(tmp_path / "jobs.yaml", content)
+
+
+@settings(suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None)
+@given(st.dictionaries(st.sampled_from([*MODELS["Fixup"].model_fields]), TREES))
+def test_any_data_is_a_fixup_or_has_problems(tmp_path: Path, data: dict[str, object]) -> None:
+    (tmp_path / "fixups").mkdir(exist_ok=True)
+    (tmp_path / "fixups" / "any.yaml").write_text(yaml.safe_dump(data))
+    no_traceback(tmp_path / "jobs.yaml", b"systems: {a: {b: ls}}")
+
+
+def test_reference_in_the_docs_is_current() -> None:
+    assert (HERE.parent / "docs" / "settings.md").read_text() == reference()
+
+
+def test_every_setting_is_described() -> None:
+    undescribed = [
+        f"{name}.{key}"
+        for name, model in MODELS.items()
+        for key, field in model.model_fields.items()
+        if not field.description
+    ]
+    assert undescribed == []
+
+
+def test_schema_tells_editors_the_short_forms_too() -> None:
+    drawn = json.loads(json.dumps(schema()))
+    assert drawn["properties"]["systems"]["patternProperties"] == {"^[A-Za-z0-9._-]+$": {"$ref": "#/$defs/System"}}
+    short, *others = drawn["$defs"]["System"]["anyOf"]
+    assert short == {"type": "object", "additionalProperties": {"$ref": "#/$defs/Job"}}
+    assert set(others[0]["properties"]) == {"jobs", "start", "defaults", "fixups"}
+    text, many, whole = drawn["$defs"]["Job"]["anyOf"]
+    assert (text["type"], many["type"], whole["type"]) == ("string", "array", "object")
+    assert set(whole["properties"]) == {*plan.Job._fields} - {"name", "where"}
+    assert whole["properties"]["restart"]["enum"] == ["never", "on-failure", "always"]
+    assert whole["properties"]["title"]["description"]
+    assert (whole["additionalProperties"], whole["required"]) == (False, ["commands"])
+
+
+def test_words_need_neither_yaml_nor_pydantic() -> None:
+    program = "import sys, zap.plan, zap.errors, zap.events; print({'yaml', 'pydantic'} & set(sys.modules))"
+    run = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
+    assert run.stdout == "set()\n"

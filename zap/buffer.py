@@ -1,0 +1,237 @@
+"""What a job said last: bytes as they come → numbered lines, as many as the bound allows, and a count of the rest."""
+
+from __future__ import annotations
+
+from array import array
+from bisect import bisect_right
+from collections import deque
+
+from zap.events import Line, Stream
+from zap.plan import KIB, Bound
+from zap.session import Tail
+
+BLOCK = 64 * KIB  # bytes; what is let go leaves the memory in such pieces
+MOST_NOTES = 4 * KIB  # in a block, whose lines may be let go as fast as they come
+
+_STREAMS: tuple[Stream, ...] = ("out", "err", "zap")
+_KINDS = {stream: kind for kind, stream in enumerate(_STREAMS)}
+
+
+class Buffer:
+    """Complete lines, and for each stream the line that it has not finished.
+
+    Whole lines are let go, the oldest first. Only a line that is alone longer than the bound loses its own beginning.
+    Bytes are counted as they are held: with newlines, also those that `end_line` and `remark` add. What was taken in
+    is at any time `size` plus `dropped_bytes`, and `last` lines were completed, of which `dropped_lines` are gone.
+    """
+
+    __slots__ = ("_blocks", "_held", "_most_bytes", "_most_lines", "_open", "_taken", "first", "last")
+
+    def __init__(self, bound: Bound) -> None:
+        self._most_lines, self._most_bytes = bound
+        self._blocks = deque([_Block(1)])  # the newest is never sealed; of the oldest some lines may be gone already
+        self._open = {stream: _Open() for stream in _STREAMS}
+        self._taken = 0
+        self._held = 0
+        self.first = 1
+        """The number of the oldest line that is kept; `last + 1` when there is none."""
+        self.last = 0
+        """The number of the newest complete line."""
+
+    @property
+    def size(self) -> int:
+        """Bytes kept, those of unfinished lines among them."""
+        self._let_go()
+        return self._held
+
+    @property
+    def dropped_lines(self) -> int:
+        return self.first - 1
+
+    @property
+    def dropped_bytes(self) -> int:
+        return self._taken - self.size
+
+    @property
+    def is_open(self) -> bool:
+        return any(line.data for line in self._open.values())
+
+    def append(self, data: bytes, at: float, stream: Stream, command: int) -> tuple[int, bytes]:
+        """Take a chunk as it was read. The number of the first line that it completes, and all that it completes."""
+        first = self.last + 1
+        self._taken += len(data)
+        self._held += len(data)
+        end = data.rfind(b"\n") + 1
+        line = self._open[stream]
+        lines = b""
+        if end:
+            if line.data:
+                begun = line.data
+                begun += data[:end]
+                lines = bytes(begun)
+                line.data = bytearray()
+            else:
+                begun = None
+                lines = data if end == len(data) else data[:end]
+            block = self._blocks[-1]
+            if (block.data and len(block.data) + len(lines) > BLOCK) or len(block.starts) == MOST_NOTES:
+                block = self._next_block()
+            if begun is not None and len(begun) > BLOCK:
+                block.data = begun  # megabytes are not copied once more
+            else:
+                block.data += lines
+            block.starts.append(first - block.origin)
+            block.times.append(at)
+            block.kinds.append(command << 2 | _KINDS[stream])
+            self.last += lines.count(b"\n")
+            if self.last - self.first >= self._most_lines:
+                self._bound_lines()
+        if end < len(data):
+            line.data += data[end:]
+            line.at = at
+            line.command = command
+        if self._held > self._most_bytes:
+            self._bound_bytes()
+        return first, lines
+
+    def end_line(self, stream: Stream, at: float) -> tuple[int, bytes]:
+        """An unfinished line ends here; as `append`."""
+        line = self._open[stream]
+        return self.append(b"\n", at, stream, line.command) if line.data else (self.last + 1, b"")
+
+    def remark(self, text: str, at: float) -> int:
+        """Something that zap says; the number of its (first) line."""
+        return self.append(f"{text}\n".encode(errors="replace"), at, "zap", 0)[0]
+
+    def clear(self) -> None:
+        """Let everything go. It counts as dropped, and numbers go on."""
+        self._held = 0
+        self.first = self.last + 1
+        self._blocks = deque([_Block(self.first)])
+        self._open = {stream: _Open() for stream in _STREAMS}
+
+    def tail(self, since: int, at_most: int) -> Tail:
+        """Complete lines above `since`, at most so many, and behind the last of all the unfinished ones."""
+        number = max(since + 1, self.first)
+        end = min(number + at_most, self.last + 1)
+        lines: list[Line] = []
+        for index, block in enumerate(self._blocks):
+            after = self._blocks[index + 1].first if index + 1 < len(self._blocks) else self.last + 1
+            if number < min(after, end):
+                lines += block.read(number, min(after, end), after)
+                number = after
+            if after >= end:
+                break
+        reached = max(since, self.first - 1, end - 1)
+        if reached >= self.last:
+            lines += [
+                Line(self.last + 1, line.at, stream, line.command, bytes(line.data), True)
+                for stream, line in self._open.items()
+                if line.data
+            ]
+        return Tail(tuple(lines), reached, max(0, self.first - 1 - since))
+
+    def _next_block(self) -> _Block:
+        if self._blocks[-1].data:
+            self._blocks[-1].seal()
+        else:
+            self._blocks.pop()
+        block = _Block(self.last + 1)
+        self._blocks.append(block)
+        return block
+
+    def _bound_lines(self) -> None:
+        # Within a block, lines are let go by their number alone: to look for their end is dear, and mostly in vain.
+        self.first = self.last - self._most_lines + 1
+        while len(self._blocks) > 1 and self._blocks[1].first <= self.first:
+            self._held -= len(self._blocks.popleft().data)
+
+    def _let_go(self) -> None:
+        """Really drop the lines before `first`."""
+        block = self._blocks[0]
+        if block.first < self.first:
+            after = self._blocks[1].first if len(self._blocks) > 1 else self.last + 1
+            self._held -= block.cut(block.offset(self.first, after), self.first)
+
+    def _bound_bytes(self) -> None:
+        self._let_go()
+        while (excess := self._held - self._most_bytes) > 0:
+            block = self._blocks[0]
+            is_open = self.is_open
+            if self.first > self.last:
+                longest = max(self._open.values(), key=lambda line: len(line.data))
+                del longest.data[:excess]
+                self._held -= excess
+            elif self.first == self.last and not is_open:
+                self._held -= block.cut(excess, self.first)
+            else:
+                # The newest line of all is spared: the turn above cuts it.
+                newest = block.data.rfind(b"\n", 0, -1) + 1
+                end = block.data.find(b"\n", excess - 1) + 1 or len(block.data)
+                if end > newest and len(self._blocks) == 1 and not is_open:
+                    end = newest
+                self.first += block.data.count(b"\n", 0, end)
+                self._held -= block.cut(end, self.first)
+                if not block.data and len(self._blocks) > 1:
+                    self._blocks.popleft()
+
+
+class _Open:
+    """A line without its newline; `command` stays when it is over."""
+
+    __slots__ = ("at", "command", "data")
+
+    def __init__(self) -> None:
+        self.data = bytearray()
+        self.at = 0.0
+        self.command = 0
+
+
+class _Block:
+    """Complete lines from the number `first` on.
+
+    What lines have in common is noted where it changes: the line's number less `origin`, its time, and in one number
+    its command and stream.
+    """
+
+    __slots__ = ("data", "first", "kinds", "origin", "starts", "times")
+
+    def __init__(self, first: int) -> None:
+        self.first = self.origin = first
+        self.data = bytearray()
+        self.starts = array("I")
+        self.times = array("d")
+        self.kinds = array("I")
+
+    def seal(self) -> None:
+        if len(self.starts) > 1:
+            self.data = bytearray(self.data)  # gives back what growing has set aside
+
+    def cut(self, size: int, first: int) -> int:
+        del self.data[:size]
+        self.first = first
+        return size
+
+    def offset(self, number: int, after: int) -> int:
+        """Where the line begins; `after` is the number behind the block's last line."""
+        lines = number - self.first
+        if lines * 2 <= after - self.first:
+            return len(self.data) - len(bytes(self.data).split(b"\n", lines)[lines])
+        return len(bytes(self.data).rsplit(b"\n", after - number + 1)[0]) + 1
+
+    def read(self, number: int, end: int, after: int) -> list[Line]:
+        """The lines from `number` up to, without, `end`."""
+        begin, count = number - self.first, end - number
+        if end - self.first <= after - number:
+            texts = bytes(self.data).split(b"\n", begin + count)[begin : begin + count]
+        else:
+            texts = bytes(self.data).rsplit(b"\n", after - number + 1)[1 : 1 + count]
+        note = bisect_right(self.starts, number - self.origin) - 1
+        lines = []
+        for text in texts:
+            while note + 1 < len(self.starts) and self.starts[note + 1] <= number - self.origin:
+                note += 1
+            kind = self.kinds[note]
+            lines.append(Line(number, self.times[note], _STREAMS[kind & 3], kind >> 2, text.rstrip(b"\r")))
+            number += 1
+        return lines
