@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import shutil
 import subprocess
+from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import NamedTuple
 
@@ -72,6 +73,15 @@ class TestShell:
         assert told[4] == Told("5 6 /\n", "", 0)
         assert code == 0
 
+    def test_a_mark_tells_the_folder(self, shell: str, tmp_path: Path) -> None:
+        (tmp_path / "a ä").mkdir()
+        (tmp_path / "b\n\a").mkdir()
+        argv = ["busybox", "sh"] if shell == "busybox" else [shell]
+        commands = [f"cd '{tmp_path}/a ä'", "cd ../b*", "true"]
+        done = subprocess.run([*argv, "-c", build(commands, NONCE, False)], capture_output=True)
+        begun = [item for item in read(done.stdout) if isinstance(item, Mark) and not item.is_end]
+        assert [mark.folder for mark in begun[1:]] == [f"{tmp_path}/a ä", ""]
+
     def test_the_first_failure_ends_it(self, shell: str) -> None:
         told, code = execute(["echo a", "echo b >&2; false", "echo c"], shell)
         assert told == {1: Told("a\n", "", 0), 2: Told("", "b\n", 1)}
@@ -103,7 +113,9 @@ class TestShell:
         assert told == {1: Told("late\n", "", 0), 2: Told("b\n", "", 0)}
 
     def test_redirected_for_good(self, shell: str) -> None:
-        told, code = execute(["exec >/dev/null 2>&1; echo gone", "echo gone too", "exec 8>/dev/null 9>&8", "false"], shell)
+        told, code = execute(
+            ["exec >/dev/null 2>&1; echo gone", "echo gone too", "exec 8>/dev/null 9>&8", "false"], shell
+        )
         assert told[2] == Told("", "", 0)
         assert (told[4], code) == (Told("", "", 1), 1)
 
@@ -125,7 +137,9 @@ class TestShell:
         assert NONCE not in "".join(item.err + item.out for item in told.values())
 
     def test_descriptors_of_the_marks_are_not_inherited(self, shell: str) -> None:
-        told, _ = execute(["for fd in 8 9; do [ -e /proc/self/fd/$fd ] && echo $fd; done; sh -c 'ls /proc/$$/fd'"], shell)
+        told, _ = execute(
+            ["for fd in 8 9; do [ -e /proc/self/fd/$fd ] && echo $fd; done; sh -c 'ls /proc/$$/fd'"], shell
+        )
         assert not {"8", "9"} & set(told[1].out.split())
 
 
@@ -162,7 +176,7 @@ PIECES = st.lists(
         st.binary(max_size=20),
         st.sampled_from([b"\x1b", b"\x1b]133;", b"\x1b]133;C;", b"\x07", NONCE.encode(), b"\x1b[31m", b"\n"]),
         st.builds(
-            lambda kind, number, value: f"\x1b]133;{kind};{NONCE};{number};{value}\x07".encode(),
+            lambda kind, number, value: f"\x1b]133;{kind};{NONCE};{number};{value};/tmp/ä\x07".encode(),
             st.sampled_from("CD"),
             st.integers(1, 999),
             st.integers(0, 4_194_304),
@@ -182,7 +196,7 @@ def test_only_marks_are_taken_out(data: bytes) -> None:
     def text(item: bytes | Mark) -> bytes:
         if isinstance(item, bytes):
             return item
-        return f"\x1b]133;{'D' if item.is_end else 'C'};{NONCE};{item.number};{item.value}\x07".encode()
+        return f"\x1b]133;{'D' if item.is_end else 'C'};{NONCE};{item.number};{item.value};{item.folder}\x07".encode()
 
     # Numbers are written back without leading zeros; the strategy makes none.
     assert b"".join(map(text, read(data))) == data
@@ -191,4 +205,4 @@ def test_only_marks_are_taken_out(data: bytes) -> None:
 def test_nothing_is_held_that_cannot_become_a_mark() -> None:
     reader = Reader(NONCE)
     assert list(reader.feed(b"Password: \x1b[0m")) == [b"Password: \x1b[0m"]
-    assert list(reader.feed(b"\x1b]133;" + b"x" * 100)) == [b"\x1b]133;" + b"x" * 100]
+    assert list(reader.feed(b"\x1b]133;" + b"x" * 5000)) == [b"\x1b]133;" + b"x" * 5000]

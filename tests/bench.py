@@ -1,0 +1,336 @@
+"""`make bench`: what zap costs, each figure beside its limit or its rival in the same run, as ratios.
+
+Machines differ and are noisy: read the ratios. `python -m tests.bench NAME…` runs some of: ingest, buffers, flock, start.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import resource
+import shutil
+import statistics
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Any, NamedTuple
+
+LINES = 1_000_000
+LINE = (
+    b"2026-11-20T12:00:00 info request served in 12 ms path=/api/v1/items/42 status=200 bytes=1234 worker=7"[:100]
+    + b"\n"
+)
+assert len(LINE) == 101
+SIZE = LINES * len(LINE)
+TICKS = os.sysconf("SC_CLK_TCK")
+PAGE = os.sysconf("SC_PAGE_SIZE")
+
+# Writes SIZE bytes in blocks of so many lines, and tells in a file how long that took and what it cost itself.
+WRITER = f"""
+import json, os, resource, sys, time
+block = {LINE!r} * int(sys.argv[1])
+rounds = {LINES} // int(sys.argv[1])
+begin = time.perf_counter()
+for _ in range(rounds):
+    rest = block
+    while rest:
+        rest = rest[os.write(1, rest):]
+seconds = time.perf_counter() - begin
+used = resource.getrusage(resource.RUSAGE_SELF)
+open(sys.argv[2], "w").write(json.dumps([seconds, used.ru_utime + used.ru_stime]))
+"""
+
+# Reads a terminal as fast as it can and does nothing else.
+DRAIN = r"""
+#include <pty.h>
+#include <stdio.h>
+#include <sys/wait.h>
+#include <unistd.h>
+int main(int argc, char **argv) {
+    int fd; char buffer[65536];
+    pid_t pid = forkpty(&fd, 0, 0, 0);
+    if (!pid) { execvp(argv[1], argv + 1); _exit(127); }
+    while (read(fd, buffer, sizeof buffer) > 0) {}
+    waitpid(pid, 0, 0);
+    return 0;
+}
+"""
+
+
+class Cost(NamedTuple):
+    """Seconds on the wall and of cpu, and the largest resident size in bytes, of one process."""
+
+    wall: float
+    cpu: float
+    memory: int
+
+
+class Folder:
+    """A home and a plan of its own for each measurement."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self.env = {"HOME": str(path), "PATH": os.environ["PATH"], "LANG": "C.UTF-8", "TERM": "dumb"}
+        (path / "writer.py").write_text(WRITER)
+
+    def plan(self, jobs: dict[str, Any], **settings: Any) -> None:
+        (self.path / "jobs.yaml").write_text(json.dumps({"systems": {"s": {"jobs": jobs}}} | settings))
+
+    def patterns(self, count: int) -> None:
+        """So many fixups that match nothing that is written here, the kind of patterns that people write."""
+        folder = self.path / "fixups"
+        shutil.rmtree(folder, ignore_errors=True)
+        folder.mkdir()
+        for number in range(count):
+            text = f"error {number}: cannot open file (?P<name>[^ ]+) for writing"
+            fixup = {"about": "nothing", "match": {"pattern": text}, "run": [["echo", "--", "{name}"]]}
+            fixup["examples"] = {"matches": [f"error {number}: cannot open file x for writing"]}
+            (folder / f"f{number}.yaml").write_text(json.dumps(fixup))
+
+    def zap(self, *arguments: str) -> list[str]:
+        return [sys.executable, "-m", "zap", *arguments]
+
+    def run(self, argv: list[str]) -> Cost:
+        """Runs it to its end; what its children cost is counted too, as wait4(2) does."""
+        begin = time.perf_counter()
+        process = subprocess.Popen(
+            argv, cwd=self.path, env=self.env, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL
+        )
+        _, _, used = os.wait4(process.pid, 0)
+        process.returncode = 0
+        return Cost(time.perf_counter() - begin, used.ru_utime + used.ru_stime, used.ru_maxrss * 1024)
+
+    def written(self) -> tuple[float, float]:
+        seconds, cpu = json.loads((self.path / "wrote").read_text())
+        return seconds, cpu
+
+
+def main() -> None:
+    names = sys.argv[1:] or list(BENCHES)
+    for name in names:
+        with TemporaryDirectory() as folder:
+            BENCHES[name](Folder(Path(folder)))
+
+
+def say(what: str, value: str, aim: str = "") -> None:
+    print(f"  {what:<58} {value:>22}   {aim}", flush=True)
+
+
+def head(text: str) -> None:
+    print(f"\n{text}", flush=True)
+
+
+def median(measure: Callable[[], Any], times: int = 3) -> Any:
+    """The run whose first figure is in the middle."""
+    return sorted((measure() for _ in range(times)), key=lambda figures: figures[0])[times // 2]
+
+
+# One job that floods.
+
+
+def ingest(folder: Folder) -> None:
+    head(f"ingest: {LINES:,} lines × {len(LINE)} B of one job, `zap run --quiet` beside `cat >/dev/null`")
+    drain = compiled_drain(folder)
+    for kind, lines in (("pipe, 4 KiB writes", 40), ("pipe, a write per line", 1), ("terminal, 4 KiB writes", 40)):
+        tty = kind.startswith("terminal")
+        writer = f"{sys.executable} writer.py {lines} wrote"
+
+        def beside(writer: str = writer, tty: bool = tty) -> tuple[float, float]:
+            argv = [str(drain), *writer.split()] if tty else ["sh", "-c", f"{writer} | cat >/dev/null"]
+            cost = folder.run(argv)
+            wall, cpu = folder.written()
+            return wall, cost.cpu - cpu
+
+        rival, rival_cpu = median(beside)
+        say(f"{kind}: {'C drain' if tty else 'cat'}", f"{SIZE / rival / 1e6:6.0f} MB/s {rival_cpu:5.2f} s cpu")
+        for patterns in (0, 20, 200):
+            folder.patterns(patterns)
+            fixups: dict[str, Any] = {} if patterns else {"fixups": "off"}
+
+            def with_zap(command: str, fixups: dict[str, Any] = fixups, tty: bool = tty) -> tuple[float, float, int]:
+                folder.plan({"j": {"commands": [command], "tty": tty} | fixups})
+                cost = folder.run(folder.zap("run", "--quiet"))
+                wall, cpu = folder.written()
+                return wall, cost.cpu - cpu, cost.memory
+
+            (folder.path / "wrote").write_text("[1, 0]")
+            _, idle_cpu, idle_memory = median(lambda run=with_zap: run("true"))
+            wall, cpu, memory = median(lambda run=with_zap, writer=writer: run(writer))
+            aim = "≥ 0.80" if tty else ("≥ 0.90" if lines == 1 else "≥ 0.30" if not patterns else "≥ 0.12")
+            say(f"{kind}: zap, {patterns} patterns", f"{rival / wall:6.2f} × the rate", aim if patterns != 20 else "")
+            used = max(cpu - idle_cpu, 0.0)
+            aim = "≤ 1.0 per MB" if lines == 1 and not tty else ""
+            say("", f"{used:5.2f} s = {used / max(rival_cpu, 0.01):5.2f} × its cpu", aim)
+            over = (memory - idle_memory) / 2**20
+            say("", f"{over:5.1f} MB over idle", "≤ 8 MiB (the buffer) + 16 MB")
+
+
+def compiled_drain(folder: Folder) -> Path:
+    (folder.path / "drain.c").write_text(DRAIN)
+    subprocess.run(["cc", "-O2", "-o", "drain", "drain.c", "-lutil"], cwd=folder.path, check=True)
+    return folder.path / "drain"
+
+
+# Memory of buffers.
+
+
+def buffers(folder: Folder) -> None:
+    head("buffers: 20 jobs that each filled 6000 lines × 101 B")
+    command = f"{sys.executable} -c \"print(('x' * 100 + chr(10)) * 7000)\"; touch done-$ZAP_JOB_NAME; sleep 1000"
+    jobs = {f"j{number}": {"commands": [command], "env": {"ZAP_JOB_NAME": f"{number}"}} for number in range(20)}
+    folder.plan(jobs)
+    folder.run(folder.zap("check"))
+    with running(folder) as process:
+        wait(lambda: len(list(folder.path.glob("done-*"))) == 20)
+        time.sleep(1)
+        say("resident", f"{memory_of(process.pid) / 1e6:6.1f} MB", "≤ 45 MB (tmux 99, mprocs 959)")
+
+
+# Many jobs.
+
+
+def flock(folder: Folder) -> None:
+    head("flock: many jobs, `zap run --quiet`; the plan is cached, as at every start but the first")
+    chatty = f"{sys.executable} -c \"import time\nwhile 1: print('x' * 80, flush=True); time.sleep(0.1)\""
+    tick = "while :; do echo a line of some length, ten times a second, as chatty services do; sleep 0.1; done"
+    del chatty
+    folder.plan({f"j{number}": {"commands": [tick], "fixups": "off"} for number in range(200)})
+    warm(folder)
+    with running(folder) as process:
+        time.sleep(5)
+        before = cpu_of(process.pid)
+        time.sleep(10)
+        used = (cpu_of(process.pid) - before) / 10
+        say("200 jobs × 10 lines/s: cpu of zap", f"{100 * used:6.1f} %", "≤ 5 % (runit 5.9, mprocs 94)")
+        say("200 jobs × 10 lines/s: resident", f"{memory_of(process.pid) / 1e6:6.1f} MB", "≤ 40 MB (mprocs 313)")
+    folder.plan(
+        {
+            f"j{number}": {"commands": ["touch up-$N; exec sleep 1000"], "env": {"N": str(number)}}
+            for number in range(1000)
+        }
+    )
+    warm(folder)
+    for up in folder.path.glob("up-*"):
+        up.unlink()
+    begin = time.perf_counter()
+    with running(folder) as process:
+        wait(lambda: sum(entry.name.startswith("up-") for entry in os.scandir(folder.path)) == 1000)
+        say("1000 idle jobs: all run after", f"{time.perf_counter() - begin:6.2f} s", "≤ 2 s (mprocs 15.7)")
+        say("1000 idle jobs: resident", f"{memory_of(process.pid) / 1e6:6.1f} MB", "≤ 60 MB (mprocs 724)")
+    folder.plan({f"j{number}": {"commands": ["exec sleep 1000"]} for number in range(50)})
+    warm(folder)
+    with running(folder) as process:
+        time.sleep(40)  # past the uptime after which nothing is timed any more
+        before = cpu_of(process.pid)
+        time.sleep(10)
+        say("50 idle jobs: cpu of zap in 10 s", f"{1000 * (cpu_of(process.pid) - before):6.1f} ms", "0")
+
+
+# Latency.
+
+
+def start(folder: Folder) -> None:
+    head("start: latencies, medians of 15")
+    stamp = f"{sys.executable} -S -c 'import time; print(time.time())'"
+    bare = statistics.median(time_of([sys.executable, "-c", "pass"], folder) for _ in range(15))
+    say("python -c pass", f"{1000 * bare:6.1f} ms")
+    folder.plan({"j": {"commands": ["date +%s%N >first"]}, "k": {"commands": ["true"]}})
+    warm(folder)
+
+    def first_byte() -> float:
+        begin = time.time()
+        folder.run(folder.zap("run", "--quiet"))
+        return int((folder.path / "first").read_text()) / 1e9 - begin
+
+    alone = statistics.median(first_byte() for _ in range(15))
+    direct = statistics.median(shell_stamp(folder) for _ in range(15))
+    say("`sh -c date` by itself, to its stamp", f"{1000 * direct:6.1f} ms")
+    say(
+        "`zap run` to the first byte of the first job", f"{1000 * alone:6.1f} ms", "≤ 60 ms (honcho 53–87, mprocs 6–11)"
+    )
+    loop = "[ ! -e left ] || { date +%s%N >>back; }; date +%s%N >left; exit 1"
+    folder.plan({"j": {"commands": [loop], "restart": "on-failure", "tries": 30, "backoff": 0, "tty": False}})
+    warm(folder)
+    for name in ("left", "back"):
+        (folder.path / name).unlink(missing_ok=True)
+    folder.plan(
+        {
+            "j": {
+                "commands": ["date +%s%N >>back; date +%s%N >>left; exit 1"],
+                "restart": "on-failure",
+                "tries": 30,
+                "backoff": 0,
+            }
+        }
+    )
+    folder.run(folder.zap("run", "--quiet"))
+    back = list(map(int, (folder.path / "back").read_text().split()))
+    left = list(map(int, (folder.path / "left").read_text().split()))
+    gaps = [(begin - end) / 1e6 for begin, end in zip(back[1:], left, strict=False)]
+    within = [(end - begin) / 1e6 for begin, end in zip(back, left, strict=True)]
+    say("exit to restart, `date` to `date`", f"{statistics.median(gaps):6.1f} ms", "≤ 6 ms (runit 3, mprocs 3.9)")
+    say("  of that the two `date` and the shell's own", f"{statistics.median(within):6.1f} ms")
+    del stamp, loop
+
+
+def shell_stamp(folder: Folder) -> float:
+    begin = time.time()
+    folder.run(["sh", "-c", "date +%s%N >first"])
+    return int((folder.path / "first").read_text()) / 1e9 - begin
+
+
+def time_of(argv: list[str], folder: Folder) -> float:
+    return folder.run(argv).wall
+
+
+class running:  # noqa: N801
+    """zap in the background, until the block ends."""
+
+    def __init__(self, folder: Folder) -> None:
+        self._folder = folder
+
+    def __enter__(self) -> subprocess.Popen[bytes]:
+        self._process = subprocess.Popen(
+            self._folder.zap("run", "--quiet"),
+            cwd=self._folder.path,
+            env=self._folder.env,
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.DEVNULL,
+        )
+        return self._process
+
+    def __exit__(self, *_: object) -> None:
+        self._process.terminate()
+        self._process.wait()
+
+
+def warm(folder: Folder) -> None:
+    """Lets zap keep the checked plan; a run of nothing does."""
+    subprocess.run(folder.zap("fixups"), cwd=folder.path, env=folder.env, stdout=subprocess.DEVNULL, check=True)
+
+
+def cpu_of(pid: int) -> float:
+    fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+    return (int(fields[11]) + int(fields[12])) / TICKS
+
+
+def memory_of(pid: int) -> int:
+    return int(Path(f"/proc/{pid}/statm").read_text().split()[1]) * PAGE
+
+
+def wait(is_so: Callable[[], bool]) -> None:
+    until = time.monotonic() + 120
+    while not is_so():
+        if time.monotonic() > until:
+            raise SystemExit("waited in vain")
+        time.sleep(0.005)
+
+
+BENCHES: dict[str, Callable[[Folder], None]] = {"ingest": ingest, "buffers": buffers, "flock": flock, "start": start}
+
+if __name__ == "__main__":
+    resource.setrlimit(resource.RLIMIT_NOFILE, (resource.getrlimit(resource.RLIMIT_NOFILE)[1],) * 2)
+    main()
