@@ -59,6 +59,8 @@ class Board:
         self.rows = {job: Row(job, commands) for job, commands in jobs}
 
     def apply(self, event: Event) -> None:
+        if isinstance(event.fact, events.Skipped):  # the ends of remedies may be among what is gone
+            self.rows = {job: row._replace(tasks=0) for job, row in self.rows.items()}
         row = self.rows.get(getattr(event.fact, "job", ""))
         if row:
             self.rows[row.job] = _fold(row, event.fact, event.at)
@@ -68,7 +70,8 @@ def _fold(row: Row, fact: events.Fact, at: float) -> Row:
     match fact:
         case events.Became():
             begun = at if row.begun is None and fact.state is State.STARTING else row.begun
-            return row._replace(state=fact.state, epoch=fact.epoch, since=at, begun=begun, why=fact.why)
+            now = row._replace(state=fact.state, epoch=fact.epoch, since=at, begun=begun, why=fact.why)
+            return now._replace(exit=fact.exit) if fact.exit else now
         case events.Spawned():
             return row._replace(command=0, text="", exit=None)
         case events.CommandStarted():

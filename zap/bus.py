@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import time
 from collections import deque
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable, Iterable
 from itertools import islice
 
 from zap.events import Closed, Event, Fact, Skipped
@@ -14,9 +14,13 @@ KEPT = 10_000  # events; a reader that falls further behind skips, and is told h
 
 
 class Bus:
-    """Publishing never waits: a reader finds what is still kept when its turn comes."""
+    """Publishing never waits: a reader finds what is still kept when its turn comes.
 
-    def __init__(self) -> None:
+    Who has skipped is told what `restate` says, the facts that make up for what is gone: how things are now.
+    """
+
+    def __init__(self, restate: Callable[[], Iterable[Fact]]) -> None:
+        self._restate = restate
         self._kept: deque[Event] = deque(maxlen=KEPT)
         self._news: asyncio.Future[None] | None = None
         self.last = 0
@@ -38,7 +42,9 @@ class Bus:
             skipped = self._kept[0].n - 1 - since
             if skipped > 0:
                 since += skipped
-                yield Event(since, self._kept[0].at, Skipped(skipped))
+                for fact in (Skipped(skipped), *self._restate()):
+                    yield Event(since, time.time(), fact)
+                continue
             # A copy, because the deque may grow while a reader has the turn.
             for event in list(islice(reversed(self._kept), self.last - since))[::-1]:
                 since = event.n

@@ -9,18 +9,21 @@ import os
 import signal
 import sys
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, NoReturn
+from typing import TYPE_CHECKING, Any, NoReturn
 
-from zap import __version__, cache, child, nursery, paths
+from zap import __version__, cache, census, child, nursery, paths
 from zap.choice import choose
 from zap.errors import ConfigError, ZapError
 from zap.plan import Fixup, Job, Plan
 from zap.wire import to_plain
 
 if TYPE_CHECKING:
+    import asyncio
+
     from zap.config import Loaded
     from zap.headless import Options
 
+BUG = 70  # EX_SOFTWARE of sysexits(3)
 FIRST = 8  # jobs that are started before the loop is imported; it starts the others
 
 EPILOG = """\
@@ -115,6 +118,7 @@ def _run(arguments: argparse.Namespace) -> int:
         from zap.runner import Runner
 
         async def run() -> int:
+            asyncio.get_running_loop().set_exception_handler(_on_bug)
             runner = Runner(plan, world, heal=arguments.heal, is_alone=True, adopted=first)
             try:
                 return await headless.run(runner, _options(arguments, jobs), sys.stdout.fileno(), caught)
@@ -136,6 +140,18 @@ def _start_first(jobs: Sequence[Job], world: nursery.World) -> dict[str, child.C
             with contextlib.suppress(OSError):
                 born[job.name] = nursery.bear(world, job, 1)
     return born
+
+
+def _on_bug(_: asyncio.AbstractEventLoop, context: dict[str, Any]) -> None:
+    """A callback of ours has raised: nothing is sure any more but that no child shall be left behind."""
+    import traceback
+
+    error = context.get("exception")
+    print(f"zap has a bug, and ends everything: {context['message']}", file=sys.stderr)
+    if error:
+        traceback.print_exception(error)
+    child.kill(census.take().below(os.getpid()), signal.SIGKILL)
+    os._exit(BUG)
 
 
 def _options(arguments: argparse.Namespace, jobs: Sequence[Job]) -> Options:

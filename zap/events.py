@@ -55,13 +55,17 @@ class Line(NamedTuple):
 
 
 class Became(NamedTuple):
-    """The job is in another state now; `why` is a sentence part, `seconds` is how long a backoff will last."""
+    """The job is in another state now; `why` is a sentence part, `seconds` is how long a backoff will last.
+
+    `exit` is how the last child ended, if there was one and none lives.
+    """
 
     job: str
     epoch: int
     state: State
     why: str = ""
     seconds: float | None = None
+    exit: Status | None = None
 
 
 class Spawned(NamedTuple):
@@ -210,7 +214,7 @@ class Opened(NamedTuple):
 
 
 class Skipped(NamedTuple):
-    """This reader was too slow: so many events before this one are gone for it."""
+    """This reader was too slow: so many events up to this one are gone for it. How each job is now follows."""
 
     events: int
 

@@ -26,6 +26,7 @@ from zap.session import Session
 ENDING = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 PAGE = 1000  # lines fetched at once
 QUEUE_MOST = 1000  # events; while the reader of our output is slow the rest waits in the runner, or is skipped there
+LAST_LINES = 50  # are looked through for a job's last words
 PROMPT_AFTER = 0.2  # seconds that a line without end is left alone: it is mostly about to be finished
 SILENCE = 2.0  # seconds without a line after which a terminal is told what is going on
 COLOURS = (36, 33, 35, 32, 34, 96, 93, 95, 92, 94)  # of the prefixes; red is for what goes wrong
@@ -82,6 +83,8 @@ class _Headless:
             for stream, bar in BARS.items()
         }
         self._seen = dict.fromkeys(options.jobs, 0)  # the newest line of a job that was told
+        self._last: dict[str, int] = {}  # the newest line that a job has, told or not
+        self._last_words: dict[str, str] = {}
         self._prompts: dict[tuple[str, str], str] = {}  # by job and stream, the unfinished line that was told
         self._open_since: dict[str, float] = {}
         self._signals: list[int] = []
@@ -108,6 +111,9 @@ class _Headless:
         await pump
         for job in self._options.jobs:
             await self._tell_lines(job)
+        for job in self._options.jobs:
+            if self._board.rows[job].state is State.FAILED:
+                self._last_words[job] = await self._hear_last_words(job)
         code = self._code()
         await self._print(self._summary(code))
         return code
@@ -146,6 +152,7 @@ class _Headless:
         if self._options.is_json and not self._options.is_quiet:
             await self._print(_json(wire.event_to_plain(event)))
         if isinstance(fact, events.Output):
+            self._last[fact.job] = fact.last
             if fact.job in self._seen:
                 await self._tell_lines(fact.job)
         elif isinstance(fact, events.Became):
@@ -227,6 +234,13 @@ class _Headless:
         if not await self._paper.write(clear + text):
             self._close()  # nobody reads on, as in `zap run | head`
 
+    async def _hear_last_words(self, job: str) -> str:
+        """The last thing that a job itself said, for who wants to know why it failed."""
+        since = max(self._last.get(job, 0) - LAST_LINES, 0)
+        tail = await self._session.tail(job, since, LAST_LINES)
+        said = (plain(line.text).strip() for line in reversed(tail.lines) if line.stream != "zap")
+        return next(filter(None, said), "")
+
     # What a person sees beside lines.
 
     @property
@@ -254,12 +268,26 @@ class _Headless:
         rows = [self._board.rows[job] for job in self._options.jobs]
         took = time.monotonic() - self._began
         if self._options.is_json:
-            jobs = [_outcome(row) for row in rows]
+            jobs = [_outcome(row, self._last_words.get(row.job)) for row in rows]
             return _json({"event": "summary", "code": code, "seconds": round(took, 3), "jobs": jobs})
-        has_colour = self._options.has_colour
         width = max((len(row.job) for row in rows), default=0)
         head = f"{len(rows)} {'job' if len(rows) == 1 else 'jobs'} in {seconds(took)}, exit code {code}"
-        return "\n".join(["", head, *(_summed(row, width, has_colour) for row in rows), ""])
+        return "\n".join(["", head, *(self._summed(row, width) for row in rows), ""])
+
+    def _summed(self, row: Row, width: int) -> str:
+        sign = SIGNS.get(row.state, "?")
+        if self._options.has_colour:
+            sign = f"\x1b[{SIGN_COLOURS.get(sign, 33)}m{sign}\x1b[0m"
+        parts = [f"{row.state:<8}", f"{seconds(_took(row)):>9}"]
+        if row.restarts:
+            parts.append(f"↺ {row.restarts}")
+        parts += [f"🔧 {name}{times}" for name, times in _counted(row.fixups)]
+        parts += [f"🔧 {name}{times} did not help" for name, times in _counted(row.gave_up)]
+        if row.state is State.FAILED:
+            parts.append(row.why)
+        told = f"  {sign} {row.job:<{width}}  {'  '.join(parts)}"
+        words = self._last_words.get(row.job)
+        return f"{told}\n    {'':<{width}}  last words: {words}" if words else told
 
 
 class _Paper:
@@ -318,31 +346,19 @@ def _doing(row: Row, now: float) -> str:
     return f"{row.job} {row.state}{command} for {seconds(max(now - row.since, 0.0))}"
 
 
-def _outcome(row: Row) -> dict[str, object]:
+def _outcome(row: Row, last_words: str | None) -> dict[str, object]:
     told = {"job": row.job, "outcome": str(row.state), "seconds": _took(row), "restarts": row.restarts}
     if row.exit:
         told["status"] = wire.to_plain(row.exit)
     if row.why:
         told["why"] = row.why
+    if last_words:
+        told["last_words"] = last_words
     return told | {"fixups": list(row.fixups), "gave_up": list(row.gave_up)}
 
 
 def _took(row: Row) -> float:
     return round(row.since - row.begun, 3) if row.begun is not None else 0.0
-
-
-def _summed(row: Row, width: int, has_colour: bool) -> str:
-    sign = SIGNS.get(row.state, "?")
-    if has_colour:
-        sign = f"\x1b[{SIGN_COLOURS.get(sign, 33)}m{sign}\x1b[0m"
-    parts = [f"{row.state:<8}", f"{seconds(_took(row)):>9}"]
-    if row.restarts:
-        parts.append(f"↺ {row.restarts}")
-    parts += [f"🔧 {name}{times}" for name, times in _counted(row.fixups)]
-    parts += [f"🔧 {name}{times} gave up" for name, times in _counted(row.gave_up)]
-    if row.state is State.FAILED:
-        parts.append(row.why)
-    return f"  {sign} {row.job:<{width}}  {'  '.join(parts)}"
 
 
 def _counted(names: Iterable[str]) -> list[tuple[str, str]]:

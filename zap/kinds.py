@@ -297,9 +297,11 @@ def _read_variable(text: str) -> str:
 def _read_prompt(text: str) -> str:
     try:
         with warnings.catch_warnings(action="ignore"):
-            re.compile(_read_filled("a pattern")(text))
+            pattern = re.compile(_read_filled("a pattern")(text))
     except (re.error, OverflowError, RecursionError) as error:
         raise wrong(f"{shown(text)} is not a pattern: {error}") from None
+    if pattern.search(""):
+        raise wrong(f"{shown(text)} matches where nothing is: no job asks that")
     return text
 
 

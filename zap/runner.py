@@ -8,7 +8,7 @@ import random
 import signal
 import time
 from collections import deque
-from collections.abc import AsyncIterator, MutableMapping, Sequence
+from collections.abc import AsyncIterator, Iterator, MutableMapping, Sequence
 from typing import TYPE_CHECKING, assert_never
 
 from zap import __version__, census, child, events, machine, nursery, requests
@@ -93,7 +93,7 @@ class Runner:
         self._is_alone = is_alone
         self._adopted = {} if adopted is None else adopted
         self._loop = asyncio.get_running_loop()
-        self._bus = Bus()
+        self._bus = Bus(self._restate)
         self._intake: Intake[tuple[_Seat, _Task | None, Source]] = Intake(self._loop, self._hear, self._swept)
         self._healer = Healer(heal)
         fixups = {fixup.name: fixup for fixup in plan.fixups}
@@ -178,14 +178,25 @@ class Runner:
                 seat.timer.cancel()
             seat.timer = self._loop.call_at(seat.run.due, self._on_due, seat) if seat.run.due is not None else None
         if seat.run.state is not before.state:
-            seconds = seat.run.due - now if seat.run.state is State.BACKOFF and seat.run.due is not None else None
-            self._say(seat, events.Became(seat.job.name, seat.run.epoch, seat.run.state, seat.run.why, seconds))
+            self._say(seat, self._became(seat, now))
         if isinstance(given, machine.Stop):
             self._end_remedies(seat)
             if seat.fetching:
                 seat.fetching.cancel()
         for action in actions:
             self._act(seat, action)
+
+    @staticmethod
+    def _became(seat: _Seat, now: float) -> events.Became:
+        run = seat.run
+        seconds = run.due - now if run.state is State.BACKOFF and run.due is not None else None
+        exit = None if seat.child and not seat.has_ended else run.exit
+        return events.Became(seat.job.name, run.epoch, run.state, run.why, seconds, exit)
+
+    def _restate(self) -> Iterator[events.Fact]:
+        """How every job is, for a reader who has missed how it came to that."""
+        for seat in self._seats.values():
+            yield self._became(seat, self._loop.time())
 
     def _act(self, seat: _Seat, action: machine.Action) -> None:
         match action:
