@@ -338,3 +338,11 @@ def test_restart_ends_the_child_before_the_next_is_born() -> None:
     assert actions == ()
     run, actions = step(run, Emptied(1), JOB, 0.2)
     assert actions == (Spawn(2),)
+
+
+def test_the_diagram_in_the_design_is_the_table() -> None:
+    """`make docs` draws it again."""
+    from tests import diagram
+
+    design = diagram.DESIGN.read_text()
+    assert diagram.written(design) == design

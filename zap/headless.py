@@ -121,6 +121,7 @@ class _Headless:
     def on_signal(self, number: int) -> None:
         """The first one ends everything in order, any further one without waiting for graces."""
         self._signals.append(number)
+        self._has_status = self._has_status or self._shows_status  # the terminal has written ^C into the line
         self._close(is_hurried=len(self._signals) > 1)
 
     def _close(self, is_hurried: bool = False) -> None:
@@ -251,6 +252,8 @@ class _Headless:
         rows = [row for job in self._options.jobs if not (row := self._board.rows[job]).is_at_rest]
         told = " · ".join(_doing(row, time.time()) for row in rows)
         text = f"{seconds(now - self._began)} · {told or 'ending'}"
+        if self._signals:
+            text = f"Ctrl+C again does not wait · {text}"
         width = max(shutil.get_terminal_size().columns - 1, 20)
         if len(text) > width:
             text = text[: width - 1] + "…"
