@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import contextlib
+import io
 import json
 import os
 import signal
@@ -34,6 +35,9 @@ The plan is -f FILE, $ZAP_FILE, or jobs.yaml here or in the nearest folder above
 
 def main(argv: Sequence[str] | None = None) -> NoReturn:
     """The `zap` command. Exits with its code."""
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):  # a locale without ✓ is no reason to fail
+            stream.reconfigure(errors="replace")
     arguments = _parser().parse_args(argv)
     try:
         code: int = arguments.do(arguments)
