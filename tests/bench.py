@@ -1,6 +1,6 @@
 """`make bench`: what zap costs, each figure beside its limit or its rival in the same run, as ratios.
 
-Machines differ and are noisy: read the ratios. `python -m tests.bench NAME…` runs some of: ingest, buffers, flock, start.
+Machines differ and are noisy: read the ratios. `make bench ARGS="NAME…"` runs some of: ingest, buffers, flock, start.
 """
 
 from __future__ import annotations
@@ -152,6 +152,7 @@ def ingest(folder: Folder) -> None:
 
             def with_zap(command: str, fixups: dict[str, Any] = fixups, tty: bool = tty) -> tuple[float, float, int]:
                 folder.plan({"j": {"commands": [command], "tty": tty} | fixups})
+                warm(folder)
                 cost = folder.run(folder.zap("run", "--quiet"))
                 wall, cpu = folder.written()
                 return wall, cost.cpu - cpu, cost.memory
@@ -182,7 +183,7 @@ def buffers(folder: Folder) -> None:
     command = f"{sys.executable} -c \"print(('x' * 100 + chr(10)) * 7000)\"; touch done-$ZAP_JOB_NAME; sleep 1000"
     jobs = {f"j{number}": {"commands": [command], "env": {"ZAP_JOB_NAME": f"{number}"}} for number in range(20)}
     folder.plan(jobs)
-    folder.run(folder.zap("check"))
+    warm(folder)
     with running(folder) as process:
         wait(lambda: len(list(folder.path.glob("done-*"))) == 20)
         time.sleep(1)
@@ -194,9 +195,7 @@ def buffers(folder: Folder) -> None:
 
 def flock(folder: Folder) -> None:
     head("flock: many jobs, `zap run --quiet`; the plan is cached, as at every start but the first")
-    chatty = f"{sys.executable} -c \"import time\nwhile 1: print('x' * 80, flush=True); time.sleep(0.1)\""
-    tick = "while :; do echo a line of some length, ten times a second, as chatty services do; sleep 0.1; done"
-    del chatty
+    tick = f"exec {sys.executable} -S -c 'import time\nwhile 1: print(\"x\" * 80, flush=True); time.sleep(0.1)'"
     folder.plan({f"j{number}": {"commands": [tick], "fixups": "off"} for number in range(200)})
     warm(folder)
     with running(folder) as process:
@@ -234,7 +233,6 @@ def flock(folder: Folder) -> None:
 
 def start(folder: Folder) -> None:
     head("start: latencies, medians of 15")
-    stamp = f"{sys.executable} -S -c 'import time; print(time.time())'"
     bare = statistics.median(time_of([sys.executable, "-c", "pass"], folder) for _ in range(15))
     say("python -c pass", f"{1000 * bare:6.1f} ms")
     folder.plan({"j": {"commands": ["date +%s%N >first"]}, "k": {"commands": ["true"]}})
@@ -251,11 +249,6 @@ def start(folder: Folder) -> None:
     say(
         "`zap run` to the first byte of the first job", f"{1000 * alone:6.1f} ms", "≤ 60 ms (honcho 53–87, mprocs 6–11)"
     )
-    loop = "[ ! -e left ] || { date +%s%N >>back; }; date +%s%N >left; exit 1"
-    folder.plan({"j": {"commands": [loop], "restart": "on-failure", "tries": 30, "backoff": 0, "tty": False}})
-    warm(folder)
-    for name in ("left", "back"):
-        (folder.path / name).unlink(missing_ok=True)
     folder.plan(
         {
             "j": {
@@ -273,7 +266,6 @@ def start(folder: Folder) -> None:
     within = [(end - begin) / 1e6 for begin, end in zip(back, left, strict=True)]
     say("exit to restart, `date` to `date`", f"{statistics.median(gaps):6.1f} ms", "≤ 6 ms (runit 3, mprocs 3.9)")
     say("  of that the two `date` and the shell's own", f"{statistics.median(within):6.1f} ms")
-    del stamp, loop
 
 
 def shell_stamp(folder: Folder) -> float:
@@ -286,7 +278,7 @@ def time_of(argv: list[str], folder: Folder) -> float:
     return folder.run(argv).wall
 
 
-class running:  # noqa: N801
+class running:
     """zap in the background, until the block ends."""
 
     def __init__(self, folder: Folder) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import socket
 import subprocess
 import sys
 import zipfile
@@ -30,9 +31,11 @@ def test_the_wheel_runs_by_itself(tmp_path: Path) -> None:
     assert zap.run("run", env=there).returncode == 0
 
 
-def test_the_bundled_plan_shows_what_it_promises() -> None:
+def test_the_bundled_plan_shows_what_it_promises(tmp_path: Path) -> None:
     """The newcomer's first command: progress, a port healed, retries, and a failure explained."""
-    with_home = {"HOME": os.environ.get("HOME", "/"), "PATH": os.environ["PATH"]}
+    with socket.create_server(("127.0.0.1", 0)) as free:
+        port = str(free.getsockname()[1])
+    with_home = {"HOME": str(tmp_path), "PATH": os.environ["PATH"], "ZAP_DEMO_PORT": port}
     done = subprocess.run(
         [sys.executable, "-m", "zap", "run", "-f", str(ROOT / "jobs.yaml")],
         env=with_home,

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.zap import DEADLINE, Zap, facts, is_alive, lines, wait_until
+from tests.zap import DEADLINE, Zap, facts, is_alive, lines
 
 
 @pytest.fixture
@@ -241,7 +241,9 @@ def test_hostile_output_does_not_drive_the_terminal(zap: Zap) -> None:
     zap.write(r"""
         systems:
           s:
-            j: printf '\033]0;title\007\033]52;c;AAAA\007\033[2J\033[31mred\033[0m \033[6n\033P+q\033\\ \302\233 \342\200\256end\n'
+            j:
+              - printf '\033]0;title\007\033]52;c;AAAA\007\033[2J'
+              - printf '\033[31mred\033[0m \033[6n\033P+q\033\\ \302\233 \342\200\256end\n'
         """)
     done = zap.run("run", "--color", "always")
     line = next(line for line in done.stdout.splitlines() if "red" in line)

@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import os
 import random
-import signal
 import time
 from collections import deque
 from collections.abc import AsyncIterator, Iterator, MutableMapping, Sequence
@@ -32,6 +31,7 @@ MOST_SPAWNS = 8  # a turn of the loop: a spawn can stall its caller for some ms 
 TYPE_AGAIN = 0.01  # seconds until what a full terminal did not take is tried again
 LOOK_AGAIN = 0.02  # seconds between looks at whether what a job left behind has ended
 REAP_LATER = 0.1  # seconds; orphans often end in swarms
+REAP_EVERY = 60.0  # seconds; a look takes microseconds, and an orphan that waits for it costs a number
 CLOSE_MOST = 5.0  # seconds to wait for KILLed processes that the kernel does not let go of
 
 
@@ -107,7 +107,6 @@ class Runner:
         self._orphans: set[int] = set()  # of families that we have signalled: ours to reap, should they become ours
         self._reaping: asyncio.TimerHandle | None = None
         self._closing: asyncio.Task[None] | None = None
-        self._loop.add_signal_handler(signal.SIGCHLD, self._on_child_signal)
         self._bus.publish(events.Opened(plan.path, os.getpid(), __version__))
 
     # The session.
@@ -161,7 +160,6 @@ class Runner:
         while not all(seat.run.state.is_rest and not seat.tasks for seat in self._seats.values()):
             await anext(watch)
         left = await self._end_all()
-        self._loop.remove_signal_handler(signal.SIGCHLD)
         if self._reaping:
             self._reaping.cancel()
         self._intake.close()
@@ -431,6 +429,7 @@ class Runner:
         self._intake.remove(dead.err_fd)
         dead.close()
         seat.child = None
+        self._reap_soon()
         for task in seat.tasks:
             if not task.remedy:  # a stop command has nothing to stop any more
                 self._signal_family(task.child, "KILL")
@@ -543,13 +542,21 @@ class Runner:
 
     # Orphans.
 
-    def _on_child_signal(self) -> None:
-        if not self._reaping:
-            self._reaping = self._loop.call_later(REAP_LATER, self._reap)
+    def _reap_soon(self) -> None:
+        """Who ends may leave orphans that end; and now and then somebody else's do, of which nobody tells us.
+
+        SIGCHLD is of no use: a thousand of them fill the pipe by which the loop hears of signals, Ctrl+C among them.
+        """
+        if self._reaping:
+            self._reaping.cancel()
+        self._reaping = self._loop.call_later(REAP_LATER, self._reap_and_again)
+
+    def _reap_and_again(self) -> None:
+        self._reap()
+        self._reaping = self._loop.call_later(REAP_EVERY, self._reap_and_again)
 
     def _reap(self) -> None:
         """Takes the status of what was re-parented to us and has ended; our own children are let go where they end."""
-        self._reaping = None
         if not self._is_alone:
             for pid in list(self._orphans):
                 if child.reap(pid):
