@@ -25,7 +25,7 @@ class Buffer:
     is at any time `size` plus `dropped_bytes`, and `last` lines were completed, of which `dropped_lines` are gone.
     """
 
-    __slots__ = ("_blocks", "_held", "_most_bytes", "_most_lines", "_open", "_taken", "first", "last")
+    __slots__ = ("_blocks", "_held", "_most_bytes", "_most_lines", "_open", "_taken", "first", "last", "read")
 
     def __init__(self, bound: Bound) -> None:
         self._most_lines, self._most_bytes = bound
@@ -37,6 +37,8 @@ class Buffer:
         """The number of the oldest line that is kept; `last + 1` when there is none."""
         self.last = 0
         """The number of the newest complete line."""
+        self.read: int | None = None
+        """Who wants every line has read so far: what is newer is kept beyond the bound of lines, not that of bytes."""
 
     @property
     def size(self) -> int:
@@ -142,7 +144,8 @@ class Buffer:
 
     def _bound_lines(self) -> None:
         # Within a block, lines are let go by their number alone: to look for their end is dear, and mostly in vain.
-        self.first = self.last - self._most_lines + 1
+        first = self.last - self._most_lines + 1
+        self.first = first if self.read is None else max(self.first, min(first, self.read + 1))
         while len(self._blocks) > 1 and self._blocks[1].first <= self.first:
             self._held -= len(self._blocks.popleft().data)
 

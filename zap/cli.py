@@ -123,9 +123,12 @@ def _run(arguments: argparse.Namespace) -> int:
 
         async def run() -> int:
             asyncio.get_running_loop().set_exception_handler(_on_bug)
-            runner = Runner(plan, world, heal=arguments.heal, is_alone=True, adopted=first)
+            options = _options(arguments, jobs)
+            runner = Runner(
+                plan, world, heal=arguments.heal, is_alone=True, is_followed=not options.is_quiet, adopted=first
+            )
             try:
-                return await headless.run(runner, _options(arguments, jobs), sys.stdout.fileno(), caught)
+                return await headless.run(runner, options, sys.stdout.fileno(), caught)
             finally:
                 await runner.close()
 

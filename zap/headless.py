@@ -24,9 +24,11 @@ from zap.remarks import headline, seconds
 from zap.session import Session
 
 ENDING = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
-PAGE = 1000  # lines fetched at once
+PAGE = 10_000  # lines fetched at once, in some 10 ms
+BACKLOG_MOST = 16 * 1024 * 1024  # bytes of text that may wait for whoever reads it
 QUEUE_MOST = 1000  # events; while the reader of our output is slow the rest waits in the runner, or is skipped there
 LAST_LINES = 50  # are looked through for a job's last words
+LAST_WRITE = 0.5  # seconds for one write of what is left, when somebody was told to hurry
 PROMPT_AFTER = 0.2  # seconds that a line without end is left alone: it is mostly about to be finished
 SILENCE = 2.0  # seconds without a line after which a terminal is told what is going on
 COLOURS = (36, 33, 35, 32, 34, 96, 93, 95, 92, 94)  # of the prefixes; red is for what goes wrong
@@ -116,13 +118,16 @@ class _Headless:
                 self._last_words[job] = await self._hear_last_words(job)
         code = self._code()
         await self._print(self._summary(code))
+        await self._paper.flush()
         return code
 
     def on_signal(self, number: int) -> None:
-        """The first one ends everything in order, any further one without waiting for graces."""
+        """The first one ends everything in order, any further one without waiting for graces, or for who reads us."""
         self._signals.append(number)
         self._has_status = self._has_status or self._shows_status  # the terminal has written ^C into the line
         self._close(is_hurried=len(self._signals) > 1)
+        if len(self._signals) > 1:
+            self._paper.abandon()
 
     def _close(self, is_hurried: bool = False) -> None:
         if not self._is_closing or is_hurried:
@@ -185,7 +190,7 @@ class _Headless:
 
     async def _tell_lines(self, job: str) -> None:
         """Everything that is there and was not told."""
-        is_more = not self._options.is_quiet
+        is_more = not self._options.is_quiet and self._paper.is_read
         while is_more:
             tail = await self._session.tail(job, self._seen[job], PAGE)
             complete = [line for line in tail.lines if not line.is_open]
@@ -298,39 +303,66 @@ class _Paper:
 
     def __init__(self, fd: int) -> None:
         self._fd = fd
-        self._queue: queue.SimpleQueue[tuple[bytes, asyncio.Future[bool]]] = queue.SimpleQueue()
+        self._queue: queue.SimpleQueue[bytes] = queue.SimpleQueue()
         self._thread: threading.Thread | None = None
+        self._waiting = 0  # bytes
+        self._written: asyncio.Future[None] | None = None
+        self._is_abandoned = False
         self.is_torn = False
 
     async def write(self, text: str) -> bool:
-        """Returns when all of it is written; False when nobody reads any more."""
-        if self.is_torn:
-            return False
+        """Returns at once, unless much waits to be written already; False when nobody reads any more."""
         if self._thread is None:  # a daemon: a reader that never reads again shall not keep us from ending
             self._thread = threading.Thread(target=self._write, args=[asyncio.get_running_loop()], daemon=True)
             self._thread.start()
-        written: asyncio.Future[bool] = asyncio.get_running_loop().create_future()
-        self._queue.put((text.encode(errors="replace"), written))
-        self.is_torn = not await written
+        data = text.encode(errors="replace")
+        self._waiting += len(data)
+        self._queue.put(data)
+        while self._waiting > BACKLOG_MOST and self.is_read:
+            await self._next_write()
         return not self.is_torn
 
+    @property
+    def is_read(self) -> bool:
+        """Whether there is anybody for whom it is worth to write."""
+        return not (self.is_torn or self._is_abandoned)
+
+    async def flush(self) -> None:
+        """Returns when everything is written, or nobody reads any more."""
+        while self._waiting and not self.is_torn:
+            is_late = self._is_abandoned
+            with contextlib.suppress(TimeoutError):
+                await asyncio.wait_for(self._next_write(), LAST_WRITE if is_late else None)
+                continue
+            return
+
+    def abandon(self) -> None:
+        """Waits for nobody any more, but a moment for the last words."""
+        self._is_abandoned = True
+        self._on_written(0, is_torn=False)
+
+    async def _next_write(self) -> None:
+        self._written = asyncio.get_running_loop().create_future()
+        await self._written
+
+    def _on_written(self, size: int, is_torn: bool) -> None:
+        self._waiting -= size
+        self.is_torn |= is_torn
+        if self._written and not self._written.done():
+            self._written.set_result(None)
+
     def _write(self, loop: asyncio.AbstractEventLoop) -> None:
+        is_torn = False
         while True:
-            data, written = self._queue.get()
-            is_read = True
+            data = self._queue.get()
             view = memoryview(data)
-            while view and is_read:
+            while view and not is_torn:
                 try:
                     view = view[os.write(self._fd, view) :]
                 except OSError:  # EPIPE; EIO from a terminal that is gone
-                    is_read = False
+                    is_torn = True
             with contextlib.suppress(RuntimeError):  # the loop has closed meanwhile
-                loop.call_soon_threadsafe(_resolve, written, is_read)
-
-
-def _resolve(future: asyncio.Future[bool], value: bool) -> None:
-    if not future.done():
-        future.set_result(value)
+                loop.call_soon_threadsafe(self._on_written, len(data), is_torn)
 
 
 def _prefix(name: str, bar: str, colour: int | None) -> str:

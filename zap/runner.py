@@ -75,7 +75,8 @@ class Runner:
     """A Session onto jobs that are children of this process. Made inside a running loop, in the main thread.
 
     `heal` says which fixups run: those that are safe by themselves, all, or none. With `is_alone` the process is the
-    runner's own, and everything below it ends with it; otherwise what carries the runner's tag does. `adopted` are
+    runner's own, and everything below it ends with it; otherwise what carries the runner's tag does. With `is_followed`
+    there is one who fetches every line: what was not fetched yet is kept beyond the bound of lines. `adopted` are
     first children, by job, that were born before there was a loop; each is taken out as it is taken over.
     """
 
@@ -86,11 +87,13 @@ class Runner:
         *,
         heal: Heal = "auto",
         is_alone: bool = False,
+        is_followed: bool = False,
         adopted: MutableMapping[str, child.Child] | None = None,
     ) -> None:
         self._plan = plan
         self._world = world
         self._is_alone = is_alone
+        self._is_followed = is_followed
         self._adopted = {} if adopted is None else adopted
         self._loop = asyncio.get_running_loop()
         self._bus = Bus(self._restate)
@@ -100,7 +103,8 @@ class Runner:
         self._seats = {}
         for job in plan.jobs:
             armed = [fixups[name] for name in job.fixups] if heal != "none" else []
-            self._seats[job.name] = _Seat(job, Transcript(job, armed), random.random())
+            seat = self._seats[job.name] = _Seat(job, Transcript(job, armed), random.random())
+            seat.transcript.buffer.read = 0 if is_followed else None
         self._cradle: deque[tuple[_Seat, int]] = deque()
         self._dirty: set[_Seat] = set()
         self._census: census.Census | None = None
@@ -139,7 +143,10 @@ class Runner:
     async def tail(self, job: str, since: int = 0, at_most: int = 1000) -> Tail:
         if job not in self._seats:
             raise ZapError(f"there is no job {job}")
-        return self._seats[job].transcript.buffer.tail(since, at_most)
+        buffer = self._seats[job].transcript.buffer
+        if self._is_followed:
+            buffer.read = max(since, buffer.read or 0)
+        return buffer.tail(since, at_most)
 
     async def plan(self) -> Plan:
         return self._plan
