@@ -153,6 +153,8 @@ class _Headless:
             return None
 
     async def _on_event(self, event: Event) -> None:
+        if self._paper.is_torn:
+            self._close()  # nobody reads on, as in `zap run | head`
         self._board.apply(event)
         fact = event.fact
         if self._options.is_json and not self._options.is_quiet:
@@ -194,7 +196,7 @@ class _Headless:
         while is_more:
             tail = await self._session.tail(job, self._seen[job], PAGE)
             complete = [line for line in tail.lines if not line.is_open]
-            is_more = len(complete) == PAGE
+            is_more = len(complete) == PAGE and self._paper.is_read
             texts = [self._dropped(job, tail.dropped)] if tail.dropped else []
             texts += [text for line in complete if (text := self._line(job, line)) is not None]
             self._seen[job] = tail.next
@@ -203,6 +205,8 @@ class _Headless:
             else:
                 self._open_since.pop(job, None)
             await self._print("".join(texts))
+            if is_more:
+                await asyncio.sleep(0)  # signals and the jobs have their turn too
 
     async def _tell_prompts(self, job: str) -> None:
         """Unfinished lines that have stood for a while: mostly somebody is being asked something."""
@@ -237,8 +241,7 @@ class _Headless:
             return
         self._spoke = time.monotonic()
         clear, self._has_status = CLEAR if self._has_status else "", False
-        if not await self._paper.write(clear + text):
-            self._close()  # nobody reads on, as in `zap run | head`
+        await self._paper.write(clear + text)
 
     async def _hear_last_words(self, job: str) -> str:
         """The last thing that a job itself said, for who wants to know why it failed."""
@@ -310,8 +313,8 @@ class _Paper:
         self._is_abandoned = False
         self.is_torn = False
 
-    async def write(self, text: str) -> bool:
-        """Returns at once, unless much waits to be written already; False when nobody reads any more."""
+    async def write(self, text: str) -> None:
+        """Returns at once, unless much waits to be written already."""
         if self._thread is None:  # a daemon: a reader that never reads again shall not keep us from ending
             self._thread = threading.Thread(target=self._write, args=[asyncio.get_running_loop()], daemon=True)
             self._thread.start()
@@ -320,7 +323,6 @@ class _Paper:
         self._queue.put(data)
         while self._waiting > BACKLOG_MOST and self.is_read:
             await self._next_write()
-        return not self.is_torn
 
     @property
     def is_read(self) -> bool:

@@ -44,6 +44,7 @@ class Intake(Generic[Source]):
         self._sources: dict[int, Source] = {}
         self._full: dict[int, int] = {}  # how many bytes of a read tell that there is more
         self._enlarged: set[int] = set()
+        self._held: set[int] = set()
         self._nap: asyncio.TimerHandle | None = None
         loop.add_reader(self._ready.fileno(), self._sweep)
 
@@ -56,9 +57,23 @@ class Intake(Generic[Source]):
     def remove(self, fd: int) -> None:
         """Forget the descriptor; it may have ended long ago. Before it is closed."""
         if self._sources.pop(fd, None) is not None:
-            self._ready.remove(fd)
+            if fd not in self._held:
+                self._ready.remove(fd)
+            self._held.discard(fd)
             self._enlarged.discard(fd)
             del self._full[fd]
+
+    def hold(self, fd: int) -> None:
+        """Leave it unread for now, so that whoever writes there waits."""
+        if fd in self._sources and fd not in self._held:
+            self._held.add(fd)
+            self._ready.remove(fd)
+
+    def release(self, fd: int) -> None:
+        """Read it again."""
+        if fd in self._held:
+            self._held.remove(fd)
+            self._ready.add(fd)
 
     def drain(self, fd: int) -> Iterator[bytes]:
         """What the descriptor holds now, without waiting for more or for its end."""
@@ -84,8 +99,10 @@ class Intake(Generic[Source]):
             full = []
             for fd in ready:
                 source = self._sources.get(fd)
-                data = _read(fd) if source is not None else None
-                if source is None or data is None:
+                if source is None or fd in self._held:
+                    continue
+                data = _read(fd)
+                if data is None:
                     continue
                 if not data:
                     self.remove(fd)

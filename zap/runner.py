@@ -29,6 +29,8 @@ if TYPE_CHECKING:
 
 MOST_SPAWNS = 8  # a turn of the loop: a spawn can stall its caller for some ms when the cpu is overloaded
 TYPE_AGAIN = 0.01  # seconds until what a full terminal did not take is tried again
+PACE_LINES = 20_000  # lines by which who follows may be behind
+PACE_MOST = 1.0  # seconds; a terminal that was stopped shall not stop the jobs
 LOOK_AGAIN = 0.02  # seconds between looks at whether what a job left behind has ended
 REAP_LATER = 0.1  # seconds; orphans often end in swarms
 REAP_EVERY = 60.0  # seconds; a look takes microseconds, and an orphan that waits for it costs a number
@@ -66,6 +68,8 @@ class _Seat:
         self.heard = 0  # bytes since the meter was fed
         self.meter = Meter(job)
         self.metering: asyncio.TimerHandle | None = None
+        self.pacing: asyncio.TimerHandle | None = None  # while it is left unread for who follows
+        self.is_left_behind = False  # by who followed and stands now
         self.answerer: Answerer | None = None
         self.replies: dict[Answer, bytes] = {}
         self.fetching: asyncio.Task[None] | None = None
@@ -143,10 +147,11 @@ class Runner:
     async def tail(self, job: str, since: int = 0, at_most: int = 1000) -> Tail:
         if job not in self._seats:
             raise ZapError(f"there is no job {job}")
-        buffer = self._seats[job].transcript.buffer
+        seat = self._seats[job]
         if self._is_followed:
-            buffer.read = max(since, buffer.read or 0)
-        return buffer.tail(since, at_most)
+            seat.transcript.buffer.read = max(since, seat.transcript.buffer.read or 0)
+            self._pace(seat)
+        return seat.transcript.buffer.tail(since, at_most)
 
     async def plan(self) -> Plan:
         return self._plan
@@ -363,12 +368,41 @@ class Runner:
             facts += [(seat, fact) for fact in seat.meter.feed(buffer.last - seat.told, seat.heard, now)]
             seat.heard = 0
             self._await_relief(seat)
+            if self._is_followed:
+                self._pace(seat)
             if buffer.last > seat.told or buffer.is_open or seat.was_open:
                 self._bus.publish(events.Output(seat.job.name, seat.told + 1, buffer.last, buffer.is_open))
                 seat.told, seat.was_open = buffer.last, buffer.is_open
         self._dirty.clear()
         for seat, fact in facts:
             self._say(seat, fact)
+
+    def _pace(self, seat: _Seat) -> None:
+        """A job that says more than the one who follows can fetch is left unread until that one has come nearer.
+
+        It waits for a follower who moves, but not for one who stands: then lines are dropped, and counted.
+        """
+        buffer = seat.transcript.buffer
+        if buffer.last - (buffer.read or 0) <= PACE_LINES:
+            seat.is_left_behind = False
+            if seat.pacing:
+                self._release(seat)
+        elif seat.child and not seat.has_ended and not seat.pacing and not seat.is_left_behind:
+            self._intake.hold(seat.child.out_fd)
+            self._intake.hold(seat.child.err_fd)
+            seat.pacing = self._loop.call_later(PACE_MOST, self._leave_behind, seat)
+
+    def _leave_behind(self, seat: _Seat) -> None:
+        seat.is_left_behind = True
+        self._release(seat)
+
+    def _release(self, seat: _Seat) -> None:
+        if seat.pacing:
+            seat.pacing.cancel()
+            seat.pacing = None
+        if seat.child:
+            self._intake.release(seat.child.out_fd)
+            self._intake.release(seat.child.err_fd)
 
     def _await_relief(self, seat: _Seat) -> None:
         """Silence has no event of its own: while a meter is not at rest, it is looked at when it asks for it."""
@@ -390,6 +424,7 @@ class Runner:
         if status is None:
             return
         self._loop.remove_reader(dead.end_fd)
+        self._release(seat)
         self._drain(seat, dead)
         seat.has_ended = True
         has_left = bool(self._look().family(dead.pid, dead.tag))
