@@ -22,22 +22,25 @@ class Bus:
     def __init__(self, restate: Callable[[], Iterable[Fact]]) -> None:
         self._restate = restate
         self._kept: deque[Event] = deque(maxlen=KEPT)
-        self._news: asyncio.Future[None] | None = None
+        self._waiting: list[asyncio.Future[None]] = []
         self.last = 0
 
     def publish(self, fact: Fact) -> None:
         self.last += 1
         self._kept.append(Event(self.last, time.time(), fact))
-        if self._news and not self._news.done():
-            self._news.set_result(None)
+        if self._waiting:
+            for reader in self._waiting:
+                if not reader.done():
+                    reader.set_result(None)
+            self._waiting.clear()
 
     async def watch(self, since: int = 0) -> AsyncIterator[Event]:
         """Events above `since`, then those that come, until Closed has been given out."""
         while True:
             if since >= self.last:
-                if self._news is None or self._news.done():
-                    self._news = asyncio.get_running_loop().create_future()
-                await asyncio.shield(self._news)
+                news = asyncio.get_running_loop().create_future()
+                self._waiting.append(news)
+                await news
                 continue
             skipped = self._kept[0].n - 1 - since
             if skipped > 0:

@@ -12,24 +12,24 @@ import signal
 import threading
 import time
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Coroutine, Iterable, Mapping, Sequence
 from itertools import cycle
 from typing import Literal, NamedTuple
 
 from zap import events, requests, wire
 from zap.board import Board, Row
 from zap.escape import plain, safe
-from zap.events import Event, Line, State
+from zap.events import Event, Line, State, Stream
 from zap.remarks import headline, seconds
 from zap.session import Session
 
 ENDING = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 PAGE = 10_000  # lines fetched at once, in some 10 ms
 BACKLOG_MOST = 16 * 1024 * 1024  # bytes of text that may wait for whoever reads it
-QUEUE_MOST = 1000  # events; while the reader of our output is slow the rest waits in the runner, or is skipped there
 LAST_LINES = 50  # are looked through for a job's last words
 LAST_WRITE = 0.5  # seconds for one write of what is left, when somebody was told to hurry
 PROMPT_AFTER = 0.2  # seconds that a line without end is left alone: it is mostly about to be finished
+STATUS_EVERY = 1.0  # seconds
 SILENCE = 2.0  # seconds without a line after which a terminal is told what is going on
 COLOURS = (36, 33, 35, 32, 34, 96, 93, 95, 92, 94)  # of the prefixes; red is for what goes wrong
 BARS = {"out": "│", "err": "┃", "zap": "┆"}
@@ -88,29 +88,23 @@ class _Headless:
         self._last: dict[str, int] = {}  # the newest line that a job has, told or not
         self._last_words: dict[str, str] = {}
         self._prompts: dict[tuple[str, str], str] = {}  # by job and stream, the unfinished line that was told
-        self._open_since: dict[str, float] = {}
+        self._prompting: set[str] = set()  # jobs whose unfinished lines will be looked at
         self._signals: list[int] = []
         self._first_failed: str | None = None
-        self._asking: set[asyncio.Task[None]] = set()
+        self._begun: set[asyncio.Task[None]] = set()
         self._is_closing = False
         self._has_status = False
         self._began = self._spoke = time.monotonic()
 
     async def run(self, caught: Sequence[int]) -> int:
-        waiting: asyncio.Queue[Event] = asyncio.Queue(QUEUE_MOST)
-        pump = asyncio.create_task(self._pump(waiting))
         await self._session.ask(requests.Start(self._options.jobs))
         for number in caught:  # only now: what was born already shall have its grace too
             self.on_signal(number)
-        while True:
-            event = await self._next(waiting)
-            if event is None:
-                await self._on_quiet()
-                continue
+        status = asyncio.create_task(self._keep_status()) if self._shows_status else None
+        async for event in self._session.watch():
             await self._on_event(event)
-            if isinstance(event.fact, events.Closed):
-                break
-        await pump
+        if status:
+            status.cancel()
         for job in self._options.jobs:
             await self._tell_lines(job)
         for job in self._options.jobs:
@@ -132,25 +126,15 @@ class _Headless:
     def _close(self, is_hurried: bool = False) -> None:
         if not self._is_closing or is_hurried:
             self._is_closing = True
-            asking = asyncio.ensure_future(self._session.ask(requests.Close(is_hurried)))
-            self._asking.add(asking)
-            asking.add_done_callback(self._asking.discard)
+            self._begin(self._session.ask(requests.Close(is_hurried)))
+
+    def _begin(self, what: Coroutine[None, None, None]) -> None:
+        """Something that nobody waits for; it is held here, because the loop itself holds no task."""
+        task = asyncio.ensure_future(what)
+        self._begun.add(task)
+        task.add_done_callback(self._begun.discard)
 
     # Events, and the time between them.
-
-    async def _pump(self, waiting: asyncio.Queue[Event]) -> None:
-        async for event in self._session.watch():
-            await waiting.put(event)
-
-    async def _next(self, waiting: asyncio.Queue[Event]) -> Event | None:
-        """The next event, or None when for some time there was none and something may be worth telling."""
-        if not waiting.empty():
-            return waiting.get_nowait()
-        timeout = PROMPT_AFTER if self._open_since else 1.0 if self._shows_status else None
-        try:
-            return await asyncio.wait_for(waiting.get(), timeout)
-        except TimeoutError:
-            return None
 
     async def _on_event(self, event: Event) -> None:
         if self._paper.is_torn:
@@ -166,27 +150,27 @@ class _Headless:
         elif isinstance(fact, events.Became):
             if fact.state is State.FAILED and self._first_failed is None:
                 self._first_failed = fact.job
-            if self._is_over():
+            if self._is_over(fact.job):
                 self._close()
-        elif isinstance(fact, events.Fixed | events.FixFailed) and self._is_over():
+        elif isinstance(fact, events.Fixed | events.FixFailed) and self._is_over(fact.job):
             self._close()
 
-    async def _on_quiet(self) -> None:
-        now = time.monotonic()
-        for job, since in list(self._open_since.items()):
-            if now - since >= PROMPT_AFTER:
-                del self._open_since[job]
-                await self._tell_prompts(job)
-        if self._shows_status and now - self._spoke >= SILENCE:
-            await self._tell_status(now)
+    async def _keep_status(self) -> None:
+        """While nothing is said for a while, a person sees that something goes on."""
+        while True:
+            await asyncio.sleep(STATUS_EVERY)
+            now = time.monotonic()
+            if now - self._spoke >= SILENCE:
+                await self._tell_status(now)
 
-    def _is_over(self) -> bool:
-        rows = [self._board.rows[job] for job in self._options.jobs]
-        if not all(row.epoch for row in rows):
-            return False
-        if self._options.until == "ready":
-            return all(row.state in (State.READY, State.DONE, State.FAILED) for row in rows)
-        return all(row.is_at_rest for row in rows)
+    def _is_over(self, job: str) -> bool:
+        """Whether, after what happened to this job, there is nothing to wait for."""
+        return self._is_at_end(job) and all(map(self._is_at_end, self._options.jobs))
+
+    def _is_at_end(self, job: str) -> bool:
+        row = self._board.rows[job]
+        is_up = self._options.until == "ready" and row.state is State.READY
+        return row.epoch > 0 and (row.is_at_rest or is_up)
 
     # Lines.
 
@@ -200,19 +184,23 @@ class _Headless:
             texts = [self._dropped(job, tail.dropped)] if tail.dropped else []
             texts += [text for line in complete if (text := self._line(job, line)) is not None]
             self._seen[job] = tail.next
-            if len(tail.lines) > len(complete):
-                self._open_since.setdefault(job, time.monotonic())
-            else:
-                self._open_since.pop(job, None)
+            unfinished = {line.stream: line.text for line in tail.lines if line.is_open}
+            if unfinished and job not in self._prompting:
+                self._prompting.add(job)
+                self._begin(self._tell_prompts(job, unfinished))
             await self._print("".join(texts))
             if is_more:
                 await asyncio.sleep(0)  # signals and the jobs have their turn too
 
-    async def _tell_prompts(self, job: str) -> None:
-        """Unfinished lines that have stood for a while: mostly somebody is being asked something."""
+    async def _tell_prompts(self, job: str, before: Mapping[Stream, bytes]) -> None:
+        """Unfinished lines that stand for a while: mostly somebody is being asked something."""
+        await asyncio.sleep(PROMPT_AFTER)
+        self._prompting.discard(job)
         tail = await self._session.tail(job, self._seen[job], PAGE)
         for line in tail.lines:
-            if line.is_open and self._prompts.get((job, line.stream)) != (text := self._text(line)) and text.strip():
+            text = self._text(line)
+            stands = line.is_open and before.get(line.stream) == line.text and text.strip()
+            if stands and self._prompts.get((job, line.stream)) != text:
                 self._prompts[job, line.stream] = text
                 await self._print(self._format(job, line, text))
 

@@ -21,7 +21,9 @@ FULL_TERMINAL = 2 * 1024  # the same of a terminal, which gives 4 KiB at most
 MOST_READY = 32  # descriptors served before the loop has its turn again
 MOST_ROUNDS = 8  # chunks read from each of them
 FEW = 4  # descriptors that may have more than one such round: 2 MiB keep the loop waiting for 2 ms
-NAP = 0.002  # seconds until the next sweep when nobody has more: a sixth of the cost of writers line by line
+LITTLE = 16 * 1024  # bytes of a sweep; after less the nap is the long one, so that many quiet jobs come together
+LONG_NAP = 0.005  # seconds until the next sweep when nobody has more: chatter costs a third, and nobody sees 5 ms
+NAP = 0.002  # the same after more, as a writer of lines would have filled its pipe in 5 ms
 BIG_PIPE = 1024 * 1024  # bytes; for a pipe that was found full, so that the nap does not throttle its writer
 DRAIN_MOST = 2 * BIG_PIPE  # bytes read at a child's exit; what a grandchild floods on may never end
 
@@ -95,6 +97,7 @@ class Intake(Generic[Source]):
     def _sweep(self) -> None:
         ready = self._ready.poll(MOST_READY)
         full: list[int] = []
+        total = 0
         for _ in range(MOST_ROUNDS):
             full = []
             for fd in ready:
@@ -107,6 +110,7 @@ class Intake(Generic[Source]):
                 if not data:
                     self.remove(fd)
                     continue
+                total += len(data)
                 if len(data) >= self._full[fd]:
                     full.append(fd)
                     if fd not in self._enlarged:
@@ -118,7 +122,7 @@ class Intake(Generic[Source]):
         self._swept()
         if not full:
             self._loop.remove_reader(self._ready.fileno())
-            self._nap = self._loop.call_later(NAP, self._wake)
+            self._nap = self._loop.call_later(LONG_NAP if total < LITTLE else NAP, self._wake)
 
     def _wake(self) -> None:
         self._nap = None
