@@ -250,7 +250,7 @@ class _Headless:
         text = f"{seconds(now - self._began)} · {told or 'ending'}"
         if self._signals:
             text = f"Ctrl+C again does not wait · {text}"
-        width = max(shutil.get_terminal_size().columns - 1, 20)
+        width = max(shutil.get_terminal_size().columns - 3, 20)  # room for the ^C that the terminal writes
         if len(text) > width:
             text = text[: width - 1] + "…"
         self._has_status = True
