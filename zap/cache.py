@@ -33,7 +33,7 @@ def read(folder: str | None, path: str) -> Plan | None:
             return None
         plan: Plan = reader_of(Plan)(kept["plan"])
         return plan
-    except (OSError, ValueError, KeyError, TypeError, AttributeError):
+    except (OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError):
         return None
 
 
@@ -49,9 +49,13 @@ def write(folder: str | None, path: str, plan: Plan, files: Iterable[str], folde
         # A name of its own and a rename: a reader sees the old entry or the new one, whole (rename(2)).
         entry = _entry(folder, path)
         unfinished = f"{entry}.{os.getpid()}"
-        with open(os.open(unfinished, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "w", encoding="utf-8") as file:
-            json.dump({"seen": seen, "plan": to_plain(plan)}, file, ensure_ascii=False)
-        os.replace(unfinished, entry)
+        try:
+            with open(os.open(unfinished, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "w", encoding="utf-8") as file:
+                json.dump({"seen": seen, "plan": to_plain(plan)}, file)  # in ASCII: a path need not be UTF-8
+            os.replace(unfinished, entry)
+        except OSError:
+            os.unlink(unfinished)
+            raise
 
 
 def _entry(folder: str, path: str) -> str:

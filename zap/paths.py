@@ -12,13 +12,17 @@ NAME = "jobs.yaml"
 
 def plan_file(named: str | None, environ: Mapping[str, str]) -> str:
     """The plan: the one that is named, `$ZAP_FILE`, or `jobs.yaml` in the current folder or the nearest one above."""
+    try:
+        here = folder = os.getcwd()
+    except FileNotFoundError:
+        raise ZapError("the current folder is gone; go to another one") from None
     given = named or environ.get("ZAP_FILE")
     if given:
         if not os.path.isfile(given):
             source = "-f" if named else "$ZAP_FILE"
-            raise ZapError(f"{source} {given}: there is no such file")
+            why = "it is not a file" if os.path.exists(given) else "there is no such file"
+            raise ZapError(f"{source} {given}: {why}")
         return os.path.abspath(given)
-    here = folder = os.getcwd()
     while True:
         path = os.path.join(folder, NAME)
         if os.path.isfile(path):

@@ -60,9 +60,9 @@ def headline(command: str) -> str:
 
 def seconds(value: float) -> str:
     """A duration as a person says it: `12 ms`, `3.4 s`, `2 min 5 s`, `1 h 4 min`."""
-    if value < 1:
+    if value < 0.9995:  # what is less is not 1000 ms
         return f"{value * 1000:.0f} ms"
-    if value < 60:
+    if value < 59.95:
         return f"{value:.1f} s"
     minutes, rest = divmod(round(value), 60)
     if minutes < 60:

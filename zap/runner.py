@@ -169,7 +169,7 @@ class Runner:
 
     async def _wind_up(self) -> None:
         watch = self._bus.watch(self._bus.last)
-        while not all(seat.run.state.is_rest and not seat.tasks for seat in self._seats.values()):
+        while not all(seat.run.state.is_rest for seat in self._seats.values()):
             await anext(watch)
         left = await self._end_all()
         if self._reaping:
@@ -561,6 +561,7 @@ class Runner:
         task.child.close()
         seat.tasks.remove(task)
         self._dirty.add(seat)
+        self._swept()
         if task.remedy:
             call, filled = task.remedy
             why = "" if status.code == 0 else f"{_failed_part(filled, task.errand.ended)}: {status}"
@@ -599,7 +600,8 @@ class Runner:
 
     def _reap(self) -> None:
         """Takes the status of what was re-parented to us and has ended; our own children are let go where they end."""
-        if not self._is_alone:
+        if not self._is_alone or any(seat.fetching for seat in self._seats.values()):
+            # Not everyone here is an orphan: the command that fetches a secret is waited for by its own thread.
             for pid in list(self._orphans):
                 if child.reap(pid):
                     self._orphans.discard(pid)
@@ -623,7 +625,8 @@ class Runner:
             left = look.below(os.getpid()) if self._is_alone else look.of_runner(self._world.runner)
             self._orphans |= left
             self._reap()
-            if not left or self._loop.time() > until:
+            has_tasks = any(seat.tasks for seat in self._seats.values())  # a stop command ends without an event
+            if not (left or has_tasks) or self._loop.time() > until:
                 return len(left)
             child.kill(left, child.number("KILL"))
             await asyncio.sleep(LOOK_AGAIN)

@@ -54,7 +54,8 @@ def to_plain(value: object) -> Plain:
 def reader_of(kind: Any) -> Callable[[Plain], Any]:
     """A function from plain data back to a `kind`: a word, a tuple of them, a literal or an optional one.
 
-    It trusts that the data was written by `to_plain`; other data raises TypeError, KeyError or ValueError.
+    It trusts that the data was written by `to_plain`; data of another shape raises TypeError, KeyError, ValueError or
+    AttributeError.
     """
     origin, arguments = get_origin(kind), get_args(kind)
     if isinstance(kind, type) and issubclass(kind, tuple) and hasattr(kind, "_fields"):

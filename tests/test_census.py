@@ -1,0 +1,138 @@
+"""Who lives and who belongs to whom: on written-down process tables, and among real processes that hide."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from tests.programs import DOUBLE_FORKS, HOLDS_PIPE, SETSID_ESCAPES
+from tests.zap import DEADLINE, wait_until
+from zap import census
+from zap.census import Census, Process
+
+ME = os.getpid()
+
+# Far above any real pid (PID_MAX_LIMIT is 2 ** 22), so that no tag is found for them.
+LEADER, CHILD, GRANDCHILD, STRANGER = (2**23 + number for number in range(4))
+
+
+def process(pid: int, parent: int, group: int = STRANGER, session: int = STRANGER, state: str = "S") -> Process:
+    return Process(pid, parent, group, session, state)
+
+
+@pytest.mark.parametrize(
+    ("others", "family"),
+    [
+        ([], set()),
+        ([process(CHILD, LEADER)], {CHILD}),
+        ([process(CHILD, LEADER), process(GRANDCHILD, CHILD)], {CHILD, GRANDCHILD}),
+        ([process(CHILD, 1, group=LEADER)], {CHILD}),
+        ([process(CHILD, 1, session=LEADER)], {CHILD}),
+        ([process(CHILD, 1, session=LEADER), process(GRANDCHILD, CHILD)], {CHILD, GRANDCHILD}),
+        ([process(CHILD, LEADER, state="Z"), process(GRANDCHILD, CHILD)], {GRANDCHILD}),
+        ([process(CHILD, LEADER, state="T")], {CHILD}),
+        ([process(STRANGER, ME)], set()),
+        ([process(STRANGER, 1)], set()),
+    ],
+    ids=[
+        "alone",
+        "a child",
+        "a grandchild",
+        "of its group",
+        "of its session",
+        "below its session",
+        "below one that has ended",
+        "a stopped one",
+        "another child of ours",
+        "somebody else",
+    ],
+)
+def test_a_family_is_who_descends_from_its_group_and_its_session(others: list[Process], family: set[int]) -> None:
+    leader = process(LEADER, ME, LEADER, LEADER)
+    for leader_state in "SZ":
+        assert Census([leader._replace(state=leader_state), *others]).family(LEADER, "tag") == family
+    assert Census(others).family(LEADER, "tag") <= family  # the leader may be gone already
+
+
+def test_who_is_outside_stopped_or_an_orphan_is_told() -> None:
+    look = Census([process(LEADER, ME, LEADER), process(CHILD, LEADER, CHILD, state="T"), process(STRANGER, ME)])
+    assert look.outside([LEADER, CHILD], LEADER) == {CHILD}
+    assert look.stopped([LEADER, CHILD, GRANDCHILD]) == {CHILD}
+    assert look.orphans({LEADER}) == [STRANGER]
+    assert look.below(ME) == {LEADER, CHILD, STRANGER}
+
+
+def test_processes_that_are_each_others_parents_do_not_hang_it() -> None:
+    """A table is read in many small steps, and a pid may be given again between two of them."""
+    assert Census([process(CHILD, GRANDCHILD), process(GRANDCHILD, CHILD)]).below(CHILD) == {GRANDCHILD}
+
+
+def test_the_real_table_has_us_and_our_child() -> None:
+    with subprocess.Popen(["sleep", "1000"], start_new_session=True) as sleeper:
+        look = census.take()
+        assert sleeper.pid in look.below(ME)
+        assert sleeper.pid not in look.family(ME + 2**23, "no such tag")
+        assert look.outside([sleeper.pid], sleeper.pid) == set()
+        sleeper.kill()
+        wait_until(lambda: sleeper.pid not in census.take().below(ME), "it to be counted out")
+        assert census.take().orphans(set()) == [sleeper.pid]  # not reaped yet
+
+
+def test_a_program_with_parentheses_in_its_name_is_read_right() -> None:
+    program = "open('/proc/self/comm', 'w').write(') Z 1 1 (') and print(flush=True); import time; time.sleep(1000)"
+    with subprocess.Popen([sys.executable, "-S", "-c", program], stdout=subprocess.PIPE) as odd:
+        assert odd.stdout
+        odd.stdout.readline()
+        assert Path(f"/proc/{odd.pid}/comm").read_text() == ") Z 1 1 (\n"
+        assert odd.pid in census.take().below(ME)
+        odd.kill()
+
+
+def look_at(program: str) -> tuple[list[int], list[int], list[int]]:
+    """The pid that a child's program tells, and who is then of its family, and of its runner: seen by a subreaper."""
+    watcher = """
+import json, os, select, signal, sys
+from zap import census, child
+from tests.zap import wait_until
+child.adopt_orphans()
+env = {"PATH": os.environ["PATH"], "ZAP_RUN": "me:s/j:1"}
+other = child.spawn(
+    ["sleep", "1000"], cwd="/", env=env | {"ZAP_RUN": "me:s/j:10"}, has_tty=False, has_input=False, nonce="n", tag=""
+)
+one = child.spawn(
+    ["/bin/sh", "-c", sys.argv[1]], cwd="/", env=env, has_tty=False, has_input=False, nonce="n", tag="me:s/j:1"
+)
+select.select([one.out_fd], [], [])
+told = int(os.read(one.out_fd, 100))
+wait_until(one.status, "the leader to end")
+wait_until(lambda: os.getpid() == int(open(f"/proc/{told}/stat").read().rpartition(")")[2].split()[1]), "adoption")
+look = census.take()
+print(json.dumps([[told], sorted(look.family(one.pid, one.tag)), sorted(look.of_runner("me") - {other.pid})]))
+child.kill(census.take().below(os.getpid()), signal.SIGKILL)
+"""
+    done = subprocess.run(
+        [sys.executable, "-c", watcher, program], capture_output=True, text=True, timeout=DEADLINE, check=False
+    )
+    assert not done.stderr, done.stderr
+    told, family, of_runner = json.loads(done.stdout)
+    return told, family, of_runner
+
+
+@pytest.mark.parametrize("program", [HOLDS_PIPE, DOUBLE_FORKS, SETSID_ESCAPES], ids=["child", "double fork", "setsid"])
+def test_who_is_left_behind_is_found_wherever_it_hides(program: str) -> None:
+    told, family, of_runner = look_at(program)
+    assert family == told
+    assert of_runner == told
+
+
+def test_who_has_thrown_its_tag_away_is_found_by_nobodys_family() -> None:
+    """That is why at zap's own end everything below it goes."""
+    hides = "(env -i PATH=$PATH setsid sleep 1000 >/dev/null 2>&1 & echo $!)"
+    told, family, of_runner = look_at(hides)
+    assert (family, of_runner) == ([], [])
+    assert told

@@ -1,0 +1,515 @@
+"""`zap run` before a recorded session: what a person or a program reads of it, and how it ends."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import os
+import pty
+import re
+import signal
+import threading
+import time
+from collections.abc import AsyncIterator, Callable, Iterator
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import pytest
+
+from tests.zap import DEADLINE
+from zap import events, headless, requests
+from zap.buffer import Buffer
+from zap.events import Event, Fact, State, Status, Stream
+from zap.headless import Options
+from zap.plan import Bound, Command, Job, Plan, System
+from zap.requests import Request
+from zap.session import Session, Tail
+
+A, B = "web/api", "web/db"
+
+
+class Said(NamedTuple):
+    """The job has said this; without a newline at its end the line is open."""
+
+    text: str
+    job: str = A
+    stream: Stream = "out"
+
+
+Until = Callable[[], object]
+Scene = Fact | Said | Until
+"""What happens next, or what it waits for."""
+
+
+class Recorded:
+    """A session that was written down: it tells its scenes, a second each by its own clock, then that it has closed."""
+
+    def __init__(self, *scenes: Scene, bound: Bound = Bound()) -> None:  # noqa: B008 - frozen
+        self.scenes = scenes
+        self.buffers = {job: Buffer(bound) for job in (A, B)}
+        self.asked: list[Request] = []
+
+    async def ask(self, request: Request) -> None:
+        self.asked.append(request)
+
+    async def watch(self, since: int = 0) -> AsyncIterator[Event]:
+        n = since
+        for scene in (*self.scenes, events.Closed()):
+            fact: Fact | None
+            if isinstance(scene, Said):
+                fact = self._say(scene)
+            elif callable(scene):
+                await self._wait(scene)
+                continue
+            else:
+                fact = scene
+            n += 1
+            yield Event(n, float(n), fact)
+
+    async def tail(self, job: str, since: int = 0, at_most: int = 1000) -> Tail:
+        return self.buffers[job].tail(since, at_most)
+
+    async def plan(self) -> Plan:
+        jobs = tuple(Job(job, "", (Command("one"), Command("two")), "/") for job in (A, B))
+        return Plan("/jobs.yaml", "id", (System("web", jobs),))
+
+    def is_asked(self, request: Request) -> Until:
+        return lambda: request in self.asked
+
+    def _say(self, said: Said) -> events.Output:
+        buffer = self.buffers[said.job]
+        first, _ = buffer.append(said.text.encode(), 1.5, said.stream, 1)
+        return events.Output(said.job, first, buffer.last, buffer.is_open)
+
+    async def _wait(self, condition: Until) -> None:
+        until = time.monotonic() + DEADLINE
+        while not condition():
+            assert time.monotonic() < until, "waited in vain"
+            await asyncio.sleep(0.005)
+
+
+def started(job: str = A, epoch: int = 1) -> tuple[Fact, ...]:
+    return events.Became(job, epoch, State.STARTING), events.Spawned(job, epoch, 77)
+
+
+def ended(state: State = State.DONE, code: int = 0, job: str = A, epoch: int = 1) -> tuple[Fact, ...]:
+    why = f"exit {code}" if state is State.FAILED else ""
+    exit = Status(code)
+    return events.Exited(job, epoch, exit, 1.0), events.Became(job, epoch, state, why, exit=exit)
+
+
+class Paper:
+    """The file that is written on; it can be read meanwhile."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+
+    def run(self, session: Session, jobs: tuple[str, ...] = (A,), caught: tuple[int, ...] = (), **options: Any) -> int:
+        with open(self.path, "wb") as file:
+            return asyncio.run(headless.run(session, Options(jobs, **options), file.fileno(), caught))
+
+    @property
+    def text(self) -> str:
+        return self.path.read_text()
+
+    @property
+    def told(self) -> list[dict[str, Any]]:
+        return [json.loads(line) for line in self.text.splitlines()]
+
+    @property
+    def lines(self) -> list[str]:
+        """What was told before the summary."""
+        return self.text.partition("\n\n")[0].splitlines()
+
+    @property
+    def summary(self) -> list[str]:
+        return self.text[self.text.index(" in ") - 6 :].strip().splitlines()
+
+    def shows(self, text: str) -> Until:
+        return lambda: text in self.text
+
+
+@pytest.fixture
+def paper(tmp_path: Path) -> Paper:
+    path = tmp_path / "paper"
+    path.touch()
+    return Paper(path)
+
+
+# Lines.
+
+
+def test_each_line_is_told_once_with_its_job_and_stream(paper: Paper) -> None:
+    said = [Said("one\ntw"), Said("o\n"), Said("bad\n", B, "err"), Said("✓ done\n", A, "zap")]
+    assert paper.run(Recorded(*started(), *started(B), *said, *ended(), *ended(job=B)), (A, B)) == 0
+    assert paper.lines == ["web/api │ one", "web/api │ two", "web/db  ┃ bad", "web/api ┆ ✓ done"]
+    assert "\x1b" not in paper.text
+
+
+def test_jobs_that_were_not_asked_for_are_not_told(paper: Paper) -> None:
+    paper.run(Recorded(*started(), Said("other\n", B), Said("mine\n"), *ended()))
+    assert paper.lines == ["web/api │ mine"]
+
+
+RED = "\x1b[31mred\x1b[0m \x1b[2Jend\n"
+
+
+def test_colour_is_shown_where_it_is_wanted_and_nothing_else_passes(paper: Paper) -> None:
+    paper.run(Recorded(*started(), Said(RED), *ended()), has_colour=True)
+    assert "\x1b[31mred\x1b[0m end\n" in paper.text
+    assert set(re.findall(r"\x1b[^a-zA-Z]*[a-zA-Z]", paper.text)) <= {f"\x1b[{code}m" for code in (0, 2, 31, 32, 36)}
+    assert re.sub(r"\x1b\[\d+m", "", paper.text).startswith("web/api │ red end\n")
+
+
+@pytest.mark.parametrize("options", [{}, {"is_json": True}, {"is_json": True, "has_colour": True}])
+def test_elsewhere_lines_are_plain(paper: Paper, options: dict[str, bool]) -> None:
+    paper.run(Recorded(*started(), Said(RED), *ended()), **options)
+    assert "red end" in paper.text
+    assert "\x1b" not in paper.text and "u001b" not in paper.text
+
+
+def test_quiet_tells_the_summary_alone(paper: Paper) -> None:
+    paper.run(Recorded(*started(), Said("hello\n"), Said("Password: "), *ended()), is_quiet=True)
+    assert paper.text.splitlines() == ["", *paper.summary]
+    paper.run(Recorded(*started(), Said("hello\n"), *ended()), is_quiet=True, is_json=True)
+    assert [item["event"] for item in paper.told] == ["summary"]
+
+
+def test_json_tells_every_event_and_every_line(paper: Paper) -> None:
+    code = paper.run(Recorded(*started(), Said("one\ntwo\n"), Said("bad\n", stream="err"), *ended()), is_json=True)
+    assert code == 0
+    names = ["became", "spawned", "output", "line", "line", "output", "line", "exited", "became", "closed", "summary"]
+    assert [item["event"] for item in paper.told] == names
+    assert [item["n"] for item in paper.told if "n" in item] == list(range(1, 8))
+    lines = [item for item in paper.told if item["event"] == "line"]
+    assert [(item["line"], item["stream"], item["text"]) for item in lines] == [
+        (1, "out", "one"),
+        (2, "out", "two"),
+        (3, "err", "bad"),
+    ]
+
+
+def test_lines_that_are_gone_are_counted_and_told(paper: Paper) -> None:
+    def flooded() -> Recorded:
+        return Recorded(*started(), Said("".join(f"{n}\n" for n in range(10))), *ended(), bound=Bound(lines=3))
+
+    paper.run(flooded())
+    assert paper.lines == [
+        "web/api ┆ … 7 lines are gone: they came faster than they could be shown",
+        *(f"web/api │ {n}" for n in (7, 8, 9)),
+    ]
+    paper.run(flooded(), is_json=True)
+    assert {"event": "dropped", "job": A, "lines": 7} in paper.told
+
+
+def test_more_than_a_page_is_told_to_its_end(paper: Paper) -> None:
+    many = headless.PAGE * 2 + 1
+    lines = "".join(f"{n}\n" for n in range(many))
+    paper.run(Recorded(*started(), Said(lines), *ended(), bound=Bound(lines=10 * many)))
+    assert paper.lines == [f"web/api │ {n}" for n in range(many)]
+
+
+def test_a_skip_is_survived_and_told(paper: Paper) -> None:
+    """Also what a remedy did may be among what is gone; how things are comes after it."""
+    fix = events.FixStarted(A, 1, "lock", ("rm x",))
+    code = paper.run(Recorded(*started(), fix, events.Skipped(900), *ended(), Said("still here\n")), is_json=True)
+    assert code == 0
+    assert [item["events"] for item in paper.told if item["event"] == "skipped"] == [900]
+    assert [item["text"] for item in paper.told if item["event"] == "line"] == ["still here"]
+
+
+# Prompts.
+
+
+def test_a_prompt_is_told_after_a_while_and_not_twice(paper: Paper) -> None:
+    prompt = "web/api │ Password: \n"
+    paper.run(Recorded(*started(), Said("Password: "), paper.shows(prompt), Said("\nwelcome\n"), *ended()))
+    assert paper.lines == ["web/api │ Password: ", "web/api │ welcome"]
+
+
+def test_an_answer_behind_a_prompt_is_told_with_it(paper: Paper) -> None:
+    paper.run(Recorded(*started(), Said("Sure? "), paper.shows("Sure?"), Said("yes\n"), *ended()))
+    assert paper.lines == ["web/api │ Sure? ", "web/api │ Sure? yes"]
+
+
+def test_the_same_prompt_is_told_again_when_it_is_asked_again(paper: Paper) -> None:
+    again: Until = lambda: paper.text.count("Password: ") == 2  # noqa: E731
+    paper.run(
+        Recorded(*started(), Said("Password: "), paper.shows("Password: "), Said("\nPassword: "), again, *ended())
+    )
+    assert paper.lines == ["web/api │ Password: "] * 2
+
+
+def test_a_prompt_that_comes_in_two_halves_is_told(paper: Paper, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The second half comes while the first is being looked at."""
+    looks = 0
+
+    class Looked(Recorded):
+        async def tail(self, job: str, since: int = 0, at_most: int = 1000) -> Tail:
+            nonlocal looks
+            looks += 1
+            return await super().tail(job, since, at_most)
+
+    half: Until = lambda: looks == 1  # noqa: E731
+    session = Looked(*started(), Said("Pass"), half, Said("word: "), paper.shows("Password: "), *ended())
+    monkeypatch.setattr("tests.test_headless.DEADLINE", 5.0)
+    paper.run(session)
+    assert "web/api │ Password: " in paper.lines
+
+
+def test_a_prompt_on_each_stream_is_told(paper: Paper) -> None:
+    both: Until = lambda: paper.shows("│ out?")() and paper.shows("┃ err?")()  # noqa: E731
+    paper.run(Recorded(*started(), Said("out?"), Said("err?", stream="err"), both, *ended()))
+    assert sorted(paper.lines) == sorted(["web/api │ out?", "web/api ┃ err?"])
+
+
+def test_json_tells_an_open_line_as_open_and_then_whole(paper: Paper) -> None:
+    paper.run(Recorded(*started(), Said("Sure? "), paper.shows('"open"'), Said("\n"), *ended()), is_json=True)
+    lines = [(item["line"], item["text"], item.get("open")) for item in paper.told if item["event"] == "line"]
+    assert lines == [(1, "Sure? ", True), (1, "Sure? ", None)]
+
+
+# The end.
+
+
+def test_it_starts_what_was_named_and_closes_when_all_is_over(paper: Paper) -> None:
+    session = Recorded(*started(), *started(B), *ended(), Said("not yet\n", B), *ended(job=B))
+    paper.run(session, (A, B))
+    assert session.asked == [requests.Start((A, B)), requests.Close()]
+
+
+@pytest.mark.parametrize(
+    ("scenes", "is_over"),
+    [
+        ([*started()], False),
+        ([*started(), events.Became(A, 1, State.READY)], False),
+        ([*started(), events.Became(A, 1, State.BACKOFF)], False),
+        ([*started(), *ended()], True),
+        ([*started(), *ended(State.FAILED, 4)], True),
+        ([events.Became(A, 0, State.STOPPED)], False),
+        ([*started(), events.FixStarted(A, 1, "tell", ("df",)), *ended()], False),
+        ([*started(), events.FixStarted(A, 1, "tell", ("df",)), *ended(), events.Fixed(A, 1, "tell", 1, False)], True),
+        ([*started(), events.FixStarted(A, 1, "tell", ("df",)), *ended(), events.FixFailed(A, 1, "tell", "x")], True),
+    ],
+)
+def test_it_closes_when_all_jobs_and_remedies_are_at_rest(paper: Paper, scenes: list[Scene], is_over: bool) -> None:
+    session = Recorded(*scenes)
+    paper.run(session)
+    assert (requests.Close() in session.asked) is is_over
+
+
+@pytest.mark.parametrize("state", [State.READY, State.DONE, State.FAILED])
+def test_until_ready_closes_once_all_are_up_or_over(paper: Paper, state: State) -> None:
+    up = events.Became(A, 1, State.READY)
+    session = Recorded(*started(), up, *started(B), events.Became(B, 1, state))
+    paper.run(session, (A, B), until="ready")
+    assert session.asked[1:] == [requests.Close()]
+    session = Recorded(*started(), up, *started(B), events.Became(B, 1, State.RUNNING))
+    paper.run(session, (A, B), until="ready")
+    assert session.asked[1:] == []
+
+
+LIFE: dict[str, tuple[list[Scene], str]] = {
+    "done": ([*started(), *ended()], "✓ web/api  done          3.0 s"),
+    "failed": (
+        [*started(), Said("no such region\n"), Said("✗ failed\n", stream="zap"), *ended(State.FAILED, 4)],
+        "✗ web/api  failed        5.0 s  exit 4\n             last words: no such region",
+    ),
+    "stopped": ([*started(), *ended(State.STOPPED, 143)], "■ web/api  stopped       3.0 s"),
+    "never begun": ([], "■ web/api  stopped        0 ms"),
+    "still there": ([*started(), events.Became(A, 1, State.RUNNING)], "? web/api  running       2.0 s"),
+    "healed": (
+        [*started(), events.Fixed(A, 1, "lock", 1, True), *started(epoch=2), *ended(epoch=2)],
+        "✓ web/api  done          6.0 s  ↺ 1  🔧 lock",
+    ),
+    "healed twice": (
+        [*started(), *[events.Fixed(A, 1, "lock", 1, True)] * 2, *ended()],
+        "✓ web/api  done          5.0 s  🔧 lock × 2",
+    ),
+    "gave up": (
+        [*started(), events.GaveUp(A, 1, "lock", "used up"), *ended(State.FAILED, 6)],
+        "✗ web/api  failed        4.0 s  🔧 lock did not help  exit 6",
+    ),
+}
+
+
+@pytest.mark.parametrize("life", LIFE)
+def test_the_summary_says_how_it_went(paper: Paper, life: str) -> None:
+    scenes, row = LIFE[life]
+    paper.run(Recorded(*scenes))
+    assert re.fullmatch(r"1 job in \d+ ms, exit code \d+", paper.summary[0])
+    assert "\n".join(paper.summary[1:]).strip() == row
+
+
+def test_the_summary_is_a_line_a_job_and_says_how_many(paper: Paper) -> None:
+    paper.run(Recorded(*started(), *started(B), *ended(), *ended(State.FAILED, 4, B)), (A, B))
+    assert paper.summary[0].startswith("2 jobs in ")
+    assert [row.split()[:3] for row in paper.summary[1:]] == [["✓", A, "done"], ["✗", B, "failed"]]
+
+
+def test_the_summary_as_json(paper: Paper) -> None:
+    heal = [events.Fixed(A, 1, "lock", 1, True), events.GaveUp(A, 1, "key", "used up")]
+    paper.run(Recorded(*started(), Said("no\n"), *heal, *ended(State.FAILED, 4)), is_json=True)
+    told = paper.told[-1]
+    assert told | {"seconds": 0} == {
+        "event": "summary",
+        "code": 4,
+        "seconds": 0,
+        "jobs": [
+            {
+                "job": A,
+                "outcome": "failed",
+                "seconds": 6.0,
+                "restarts": 0,
+                "status": {"code": 4},
+                "why": "exit 4",
+                "last_words": "no",
+                "fixups": ["lock"],
+                "gave_up": ["key"],
+            }
+        ],
+    }
+
+
+@pytest.mark.parametrize(
+    ("scenes", "code"),
+    [
+        ([*started(), *started(B), *ended(), *ended(job=B)], 0),
+        ([*started(), *started(B), *ended(State.FAILED, 4, B), *ended(State.FAILED, 7)], 4),
+        ([*started(), *started(B), *ended(State.FAILED, 0), *ended(job=B)], 1),
+        ([*started(), events.Became(A, 1, State.FAILED, "no", exit=Status(signal="KILL"))], 137),
+        ([*started(), events.NotSpawned(A, 1, "no"), events.Became(A, 1, State.FAILED, "no")], 127),
+        ([*started(), *ended(State.STOPPED, 143)], 0),
+    ],
+)
+def test_the_exit_code_is_that_of_the_first_job_that_failed(paper: Paper, scenes: list[Scene], code: int) -> None:
+    assert paper.run(Recorded(*scenes), (A, B)) == code
+
+
+# Signals.
+
+
+@pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143), (signal.SIGHUP, 129)])
+def test_a_signal_closes_and_a_second_one_hurries(paper: Paper, number: int, code: int) -> None:
+    session = Recorded()
+    session.scenes = (
+        *started(),
+        lambda: signal.raise_signal(number) or True,  # type: ignore[func-returns-value]
+        session.is_asked(requests.Close()),
+        lambda: signal.raise_signal(signal.SIGTERM) or True,  # type: ignore[func-returns-value]
+        session.is_asked(requests.Close(is_hurried=True)),
+        *ended(State.STOPPED, 143),
+    )
+    assert paper.run(session) == code
+    assert session.asked == [requests.Start((A,)), requests.Close(), requests.Close(is_hurried=True)]
+
+
+def test_a_signal_that_came_before_the_loop_is_heard_after_the_start(paper: Paper) -> None:
+    session = Recorded(*started(), *ended(State.STOPPED))
+    assert paper.run(session, caught=(signal.SIGINT,)) == 130
+    assert session.asked == [requests.Start((A,)), requests.Close()]
+
+
+def test_signals_are_given_back_afterwards(paper: Paper) -> None:
+    paper.run(Recorded(*started(), *ended()))
+    assert signal.getsignal(signal.SIGTERM) is signal.SIG_DFL
+    assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
+
+
+# Where it is written.
+
+
+def test_when_nobody_reads_on_it_asks_to_close_once() -> None:
+    reading, writing = os.pipe()
+    os.close(reading)
+    session = Recorded()
+    lines: list[Scene] = [Said(f"{n}\n") for n in range(20)]
+    session.scenes = (*started(), *lines, _until_next_turns(), *lines, session.is_asked(requests.Close()), *ended())
+    try:
+        code = asyncio.run(headless.run(session, Options((A,)), writing))
+    finally:
+        os.close(writing)
+    assert code == 128 + signal.SIGPIPE
+    assert session.asked == [requests.Start((A,)), requests.Close()]
+
+
+def _until_next_turns(turns: int = 100) -> Until:
+    """Some time for the thread that writes: half a second."""
+    left = iter(range(turns))
+    return lambda: next(left, None) is None
+
+
+class Terminal:
+    """A terminal of 80 columns, and what was written to it."""
+
+    def __init__(self) -> None:
+        self._ours, self.fd = pty.openpty()
+        self.written = b""
+        self._thread = threading.Thread(target=self._read)
+        self._thread.start()
+
+    def _read(self) -> None:
+        while True:
+            try:
+                data = os.read(self._ours, 65536)
+            except OSError:  # EIO: all other ends are closed
+                return
+            self.written += data
+
+    def close(self) -> None:
+        os.close(self.fd)
+        self._thread.join()
+        os.close(self._ours)
+
+    def shows(self, text: str) -> Until:
+        return lambda: text.encode() in self.written
+
+
+@pytest.fixture
+def terminal(monkeypatch: pytest.MonkeyPatch) -> Iterator[Terminal]:
+    """Whoever says nothing for a moment is silent."""
+    monkeypatch.setattr(headless, "SILENCE", 0.0)
+    monkeypatch.setattr(headless, "STATUS_EVERY", 0.02)
+    monkeypatch.setenv("COLUMNS", "80")
+    terminal = Terminal()
+    yield terminal
+    terminal.close()
+
+
+def on(terminal: Terminal, session: Session, **options: Any) -> int:
+    return asyncio.run(headless.run(session, Options((A,), is_terminal=True, **options), terminal.fd))
+
+
+RUNNING = (*started(), events.Became(A, 1, State.RUNNING), events.CommandStarted(A, 1, 1, "one\nmore"))
+
+
+def test_in_silence_a_terminal_shows_what_goes_on(terminal: Terminal) -> None:
+    status = terminal.shows(f"{headless.CLEAR}")
+    doing = terminal.shows(" · web/api running 1/2 one … for ")
+    on(terminal, Recorded(*RUNNING, status, doing, Said("hello\n"), *ended()))
+    shown = terminal.written.decode()
+    assert f"{headless.CLEAR}web/api │ hello\r\n" in shown, "the line takes the place of the status"
+    assert re.search(rf"{re.escape(headless.CLEAR)}\r\n1 job in", shown) or "\x1b[K" not in shown.rpartition("hello")[2]
+
+
+def test_a_status_is_never_wider_than_the_terminal(terminal: Terminal, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("COLUMNS", "30")
+    on(terminal, Recorded(*RUNNING, terminal.shows("…"), *ended()))
+    statuses = [part for part in terminal.written.decode().split(headless.CLEAR) if "web/api" in part and "\n" not in part]
+    assert statuses
+    assert all(len(status) < 30 for status in statuses)
+
+
+def test_after_a_signal_the_status_says_what_a_second_one_does(terminal: Terminal) -> None:
+    hint = terminal.shows("Ctrl+C again does not wait")
+    on(terminal, Recorded(*RUNNING, hint, *ended(State.STOPPED)), caught=()) if False else None
+    session = Recorded(*RUNNING, hint, *ended(State.STOPPED))
+    code = asyncio.run(headless.run(session, Options((A,), is_terminal=True), terminal.fd, (signal.SIGINT,)))
+    assert code == 130
+
+
+@pytest.mark.parametrize("options", [{"is_quiet": True}, {"is_json": True}])
+def test_without_lines_for_a_person_there_is_no_status(terminal: Terminal, options: dict[str, bool]) -> None:
+    on(terminal, Recorded(*RUNNING, _until_next_turns(), *ended()), **options)
+    assert b"summary" in terminal.written or b"1 job in" in terminal.written
+    assert headless.CLEAR.encode() not in terminal.written

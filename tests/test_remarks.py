@@ -1,0 +1,92 @@
+"""What zap says in a job's output: one line for each thing that a person wants to know, as a person would say it."""
+
+from __future__ import annotations
+
+from typing import get_args
+
+import pytest
+
+from zap import events
+from zap.events import Fact, State, Status
+from zap.remarks import headline, remark, seconds
+
+J = "web/api"
+
+SAID: list[tuple[Fact, str | None]] = [
+    (events.Spawned(J, 1, 77), None),
+    (events.Spawned(J, 2, 77), "↺ restart: run 2"),
+    (events.NotSpawned(J, 1, "folder /x: No such file or directory"), "✗ cannot start: folder /x: No such file or directory"),
+    (events.Became(J, 1, State.STARTING), None),
+    (events.Became(J, 1, State.STOPPING), None),
+    (events.Became(J, 1, State.BACKOFF, "exit 1", 1.5), "↺ exit 1; next start in 1.5 s"),
+    (events.Became(J, 1, State.FAILED, "exit 1"), "✗ failed: exit 1"),
+    (events.Became(J, 1, State.DONE), "✓ done"),
+    (events.Became(J, 1, State.STOPPED), "■ stopped"),
+    (events.CommandStarted(J, 1, 1, "ls"), None),
+    (events.CommandEnded(J, 1, 1, Status(0), 1.0), None),
+    (events.Exited(J, 1, Status(0), 1.0), None),
+    (events.Signalled(J, 1, "TERM"), None),
+    (events.Output(J, 1, 1), None),
+    (events.Matched(J, 1, "lock", 3, "a lock"), "🔧 fixup lock: a lock"),
+    (
+        events.Proposed(J, 1, "lock", 3, ("rm x\nls", "true"), ("deletes-file", "sudo")),
+        "🔧 fixup lock wants approval (deletes-file, sudo); with --heal all it would run:\n🔧   rm x\n🔧   ls\n🔧   true",
+    ),
+    (
+        events.Proposed(J, 1, "lock", 3, ("true",), ("none",)),
+        "🔧 fixup lock wants approval (nothing else); with --heal all it would run:\n🔧   true",
+    ),
+    (events.FixStarted(J, 1, "lock", ("rm x\nls", "true")), "🔧 $ rm x …\n🔧 $ true"),
+    (events.FixStarted(J, 1, "lock", ()), None),
+    (events.Fixed(J, 1, "lock", 0.0123, True), "🔧 fixup lock: verified after 12 ms"),
+    (events.Fixed(J, 1, "lock", 1.0, False), "🔧 fixup lock: done after 1.0 s"),
+    (events.FixFailed(J, 1, "lock", "`rm`: exit 1"), "🔧 fixup lock failed: `rm`: exit 1"),
+    (events.GaveUp(J, 1, "lock", "used up"), "🔧 fixup lock gave up: used up"),
+    (events.Answered(J, 1, "Sure\\?"), "⌨ answered the prompt 'Sure\\\\?'"),
+    (
+        events.Overloaded(J, "output lines", 30000.0, 20000.0, 3.0, "; be quiet"),
+        "⚠ output lines: 30,000 over 20,000/s for 3.0 s; be quiet",
+    ),
+    (events.Relieved(J, "output lines", 12.4, 20000.0, 3.0), "⚠ output lines: relieved, 12/s"),
+    (events.Opened("/jobs.yaml", 1, "1"), None),
+    (events.Skipped(3), None),
+    (events.Closed(), None),
+]
+
+
+@pytest.mark.parametrize(("fact", "said"), SAID, ids=lambda item: type(item).__name__)
+def test_a_fact_is_said_as_a_person_says_it(fact: Fact, said: str | None) -> None:
+    assert remark(fact) == said
+
+
+def test_every_kind_of_fact_was_thought_of() -> None:
+    assert {type(fact) for fact, _ in SAID} == set(get_args(Fact))
+
+
+@pytest.mark.parametrize(
+    ("value", "said"),
+    [
+        (0, "0 ms"),
+        (0.0004, "0 ms"),
+        (0.5, "500 ms"),
+        (0.9994, "999 ms"),
+        (0.9996, "1.0 s"),
+        (1, "1.0 s"),
+        (59.94, "59.9 s"),
+        (59.96, "1 min 0 s"),
+        (60, "1 min 0 s"),
+        (125.4, "2 min 5 s"),
+        (3599.6, "1 h 0 min"),
+        (3840, "1 h 4 min"),
+        (360000, "100 h 0 min"),
+    ],
+)
+def test_a_duration_is_said_as_a_person_says_it(value: float, said: str) -> None:
+    assert seconds(value) == said
+
+
+@pytest.mark.parametrize(
+    ("command", "shown"), [("ls", "ls"), ("ls\n", "ls"), ("\n  a\n  b\n", "a …"), ("a\n\nb", "a …"), ("", "")]
+)
+def test_of_a_command_the_first_line_is_shown(command: str, shown: str) -> None:
+    assert headline(command) == shown
