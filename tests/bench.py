@@ -85,9 +85,10 @@ class Folder:
         shutil.rmtree(folder, ignore_errors=True)
         folder.mkdir()
         for number in range(count):
-            text = f"error {number}: cannot open file (?P<name>[^ ]+) for writing"
+            what = ("error", "cannot open", "no such host", "(?i)timed out", "EACCES")[number % 5]
+            text = f"{what} {number}: file (?P<name>[^ ]+)"
             fixup = {"about": "nothing", "match": {"pattern": text}, "run": [["echo", "--", "{name}"]]}
-            fixup["examples"] = {"matches": [f"error {number}: cannot open file x for writing"]}
+            fixup["examples"] = {"matches": [f"{what.removeprefix('(?i)')} {number}: file x"]}
             (folder / f"f{number}.yaml").write_text(json.dumps(fixup))
 
     def zap(self, *arguments: str) -> list[str]:
@@ -148,7 +149,7 @@ def ingest(folder: Folder) -> None:
         say(f"{kind}: {'C drain' if tty else 'cat'}", f"{SIZE / rival / 1e6:6.0f} MB/s {rival_cpu:5.2f} s cpu")
         for patterns in (0, 20, 200):
             folder.patterns(patterns)
-            fixups: dict[str, Any] = {} if patterns else {"fixups": "off"}
+            fixups: dict[str, Any] = {"fixups": ["./fixups"] if patterns else "off"}
 
             def with_zap(command: str, fixups: dict[str, Any] = fixups, tty: bool = tty) -> tuple[float, float, int]:
                 folder.plan({"j": {"commands": [command], "tty": tty} | fixups})

@@ -24,6 +24,7 @@ FEW = 4  # descriptors that may have more than one such round: 2 MiB keep the lo
 LITTLE = 16 * 1024  # bytes of a sweep; after less the nap is the long one, so that many quiet jobs come together
 LONG_NAP = 0.005  # seconds until the next sweep when nobody has more: chatter costs a third, and nobody sees 5 ms
 NAP = 0.002  # the same after more, as a writer of lines would have filled its pipe in 5 ms
+AWAKE = 0.002  # seconds without a nap after a terminal's full read: it holds little, and its writer would wait for us
 BIG_PIPE = 1024 * 1024  # bytes; for a pipe that was found full, so that the nap does not throttle its writer
 DRAIN_MOST = 2 * BIG_PIPE  # bytes read at a child's exit; what a grandchild floods on may never end
 
@@ -47,6 +48,7 @@ class Intake(Generic[Source]):
         self._full: dict[int, int] = {}  # how many bytes of a read tell that there is more
         self._enlarged: set[int] = set()
         self._held: set[int] = set()
+        self._awake_until = 0.0
         self._nap: asyncio.TimerHandle | None = None
         loop.add_reader(self._ready.fileno(), self._sweep)
 
@@ -98,6 +100,7 @@ class Intake(Generic[Source]):
         ready = self._ready.poll(MOST_READY)
         full: list[int] = []
         total = 0
+        now = self._loop.time()
         for _ in range(MOST_ROUNDS):
             full = []
             for fd in ready:
@@ -113,14 +116,16 @@ class Intake(Generic[Source]):
                 total += len(data)
                 if len(data) >= self._full[fd]:
                     full.append(fd)
-                    if fd not in self._enlarged:
+                    if self._full[fd] == FULL_TERMINAL:
+                        self._awake_until = now + AWAKE
+                    elif fd not in self._enlarged:
                         self._enlarge(fd)
                 self._deliver(source, data)
             if not 0 < len(full) <= FEW:
                 break
             ready = full  # there is more, and no need to ask the loop
         self._swept()
-        if not full:
+        if not full and now >= self._awake_until:
             self._loop.remove_reader(self._ready.fileno())
             self._nap = self._loop.call_later(LONG_NAP if total < LITTLE else NAP, self._wake)
 
