@@ -95,16 +95,24 @@ def test_restarts_back_off_and_then_it_has_failed(zap: Zap) -> None:
 
 
 def test_what_cannot_be_started_says_why(zap: Zap) -> None:
+    (zap.folder / "bad.env").write_bytes(b"A=\xff")
     zap.write("""\
         systems:
           s:
             folder: {commands: [echo no], cwd: nowhere}
             shell: {commands: [echo no], shell: /no/such/shell}
+            variables: {commands: [echo no], env_file: bad.env}
         """)
     done = zap.run("run")
     assert done.returncode == 127
+    assert f"file {zap.folder}/bad.env: it is not UTF-8 text" in done.stdout
     assert f"folder {zap.folder}/nowhere: No such file or directory" in done.stdout
     assert "file /no/such/shell: No such file or directory" in done.stdout
+
+
+def test_commands_that_are_too_long_for_the_system_say_so(zap: Zap) -> None:
+    zap.write(f"systems: {{s: {{j: [': {'x' * 200_000}', echo]}}}}")
+    assert "too long for the system: put them into a script" in zap.run("run").stdout
 
 
 def test_quiet_prints_the_summary_alone(zap: Zap) -> None:

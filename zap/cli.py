@@ -144,7 +144,7 @@ def _start_first(jobs: Sequence[Job], world: nursery.World) -> dict[str, child.C
     born: dict[str, child.Child] = {}
     for job in jobs[:FIRST]:
         if not job.answers:
-            with contextlib.suppress(OSError):
+            with contextlib.suppress(OSError, ValueError):
                 born[job.name] = nursery.bear(world, job, 1)
     return born
 

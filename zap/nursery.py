@@ -34,7 +34,7 @@ def world(plan: Plan) -> World:
 
 
 def bear(world: World, job: Job, epoch: int) -> child.Child:
-    """The job's child number `epoch`. OSError: it could not be started, and why."""
+    """The job's child number `epoch`. OSError, ValueError: it could not be started, and why."""
     return _bear(world, job, epoch, [command.text for command in job.commands])
 
 
@@ -94,6 +94,9 @@ def _from_files(job: Job, environ: Mapping[str, str]) -> dict[str, str | None]:
         import dotenv
 
         for path in job.env_file:
-            with open(path, encoding="utf-8") as file:
-                merged |= dotenv.dotenv_values(stream=file)
+            try:
+                with open(path, encoding="utf-8") as file:
+                    merged |= dotenv.dotenv_values(stream=file)
+            except UnicodeDecodeError:
+                raise ValueError(f"file {path}: it is not UTF-8 text") from None
     return merged

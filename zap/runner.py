@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import errno
 import os
 import random
 import time
@@ -286,7 +287,7 @@ class Runner:
             return
         try:
             born = born or nursery.bear(self._world, seat.job, epoch)
-        except OSError as error:
+        except (OSError, ValueError) as error:
             self._miscarry(seat, epoch, _why(error, seat.job))
             return
         seat.child = born
@@ -535,7 +536,7 @@ class Runner:
             self._say(seat, events.FixStarted(seat.job.name, seat.run.epoch, remedy[0].fixup.name, tuple(commands)))
         try:
             born = nursery.bear_remedy(self._world, seat.job, seat.run.epoch, commands, seat.folder)
-        except OSError as error:
+        except (OSError, ValueError) as error:
             if remedy:
                 self._end_remedy(seat, *remedy, why=_why(error, seat.job), seconds=0.0)
             return False
@@ -640,8 +641,12 @@ def _failed_part(filled: Filled, ended: Sequence[Mark]) -> str:
     return f"{filled.parts[number - 1]} `{headline(filled.commands[number - 1])}`"
 
 
-def _why(error: OSError, job: Job) -> str:
+def _why(error: OSError | ValueError, job: Job) -> str:
     """In words: a missing folder and a missing shell are both «No such file» to the system."""
+    if isinstance(error, ValueError):  # an env file that is not text
+        return str(error)
+    if error.errno == errno.E2BIG:
+        return "its commands and its environment are too long for the system: put them into a script"
     if error.filename is None:
         return str(error.strerror or error)
     what = "folder" if error.filename == job.cwd else "file"
