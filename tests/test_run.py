@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import json
+import os
 import signal
 import subprocess
 import sys
 from pathlib import Path
 
+import psutil
 import pytest
 
-from tests.zap import DEADLINE, Zap, facts, is_alive, lines
+from tests.zap import DEADLINE, Zap, facts, is_alive, lines, wait_until
 
 
 @pytest.fixture
@@ -489,3 +491,22 @@ def test_a_remedy_runs_in_the_folder_where_the_job_was(zap: Zap) -> None:
     zap.write("systems: {s: {j: ['cd api', '[ -e healed ] || { echo in the way; exit 4; }']}}")
     assert zap.told()[1] == 0
     assert (zap.folder / "api" / "healed").exists()
+
+
+def test_a_bug_of_ours_leaves_nothing_behind(zap: Zap) -> None:
+    """A callback that raises: everything is ended at once, with a traceback, and the code says whose fault it is."""
+    zap.write("systems: {s: {j: ['echo $$ >pid', 'setsid sleep 1000']}}")
+    breaks = "import zap.runner; zap.runner.Runner._on_mark = lambda *_: 1 / 0; import zap.cli; zap.cli.main(['run'])"
+    argv = [sys.executable, "-c", breaks]
+    done = subprocess.run(argv, cwd=zap.folder, env=zap.env, capture_output=True, text=True, timeout=DEADLINE)
+    assert done.returncode == 70
+    assert "zap has a bug, and ends everything" in done.stderr
+    assert "ZeroDivisionError" in done.stderr
+    wait_until(lambda: str(zap.folder) not in map(folder_of, psutil.pids()), "the job to be gone")
+
+
+def folder_of(pid: int) -> str:
+    try:
+        return os.readlink(f"/proc/{pid}/cwd")
+    except OSError:
+        return ""
