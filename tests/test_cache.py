@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -87,7 +88,7 @@ CHANGES: dict[str, Callable[[Kept], object]] = {
     "a fixup is new": lambda kept: (kept.fixups / "new.yaml").touch(),
     "a fixup is gone": lambda kept: kept.fixup.unlink(),
     "a fixup has another name": lambda kept: kept.fixup.rename(kept.fixups / "key.yaml"),
-    "all fixups are gone": lambda kept: (kept.fixup.unlink(), kept.fixups.rmdir()),
+    "all fixups are gone": lambda kept: shutil.rmtree(kept.fixups),
     "one stands elsewhere": lambda kept: os.chdir(kept.fixups),
 }
 
@@ -180,7 +181,9 @@ def test_a_plan_that_was_run_is_kept_and_a_fixup_that_comes_is_seen(zap: Zap) ->
     kept = entry.stat()
     assert "fixup" not in zap.run("run").stdout
     assert entry.stat().st_mtime_ns == kept.st_mtime_ns, "the second run had it from the cache"
-    zap.write("{about: told, match: {pattern: in the way}, mode: auto, examples: {matches: [in the way]}}", "fixups/t.yaml")
+    zap.write(
+        "{about: told, match: {pattern: in the way}, mode: auto, examples: {matches: [in the way]}}", "fixups/t.yaml"
+    )
     assert "🔧 fixup t: told" in zap.run("run").stdout
     assert entries(zap) == [entry]
 

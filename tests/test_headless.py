@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import json
 import os
 import pty
@@ -10,13 +11,13 @@ import re
 import signal
 import threading
 import time
-from collections.abc import AsyncIterator, Callable, Iterator
+from collections.abc import AsyncIterator, Callable, Iterable, Iterator
+from itertools import chain
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import pytest
 
-from tests.zap import DEADLINE
 from zap import events, headless, requests
 from zap.buffer import Buffer
 from zap.events import Event, Fact, State, Status, Stream
@@ -26,6 +27,7 @@ from zap.requests import Request
 from zap.session import Session, Tail
 
 A, B = "web/api", "web/db"
+PATIENCE = 10.0  # seconds for what takes a part of one
 
 
 class Said(NamedTuple):
@@ -45,7 +47,7 @@ class Recorded:
     """A session that was written down: it tells its scenes, a second each by its own clock, then that it has closed."""
 
     def __init__(self, *scenes: Scene, bound: Bound = Bound()) -> None:  # noqa: B008 - frozen
-        self.scenes = scenes
+        self.scenes: Iterable[Scene] = scenes
         self.buffers = {job: Buffer(bound) for job in (A, B)}
         self.asked: list[Request] = []
 
@@ -54,7 +56,7 @@ class Recorded:
 
     async def watch(self, since: int = 0) -> AsyncIterator[Event]:
         n = since
-        for scene in (*self.scenes, events.Closed()):
+        for scene in chain(self.scenes, [events.Closed()]):
             fact: Fact | None
             if isinstance(scene, Said):
                 fact = self._say(scene)
@@ -82,10 +84,12 @@ class Recorded:
         return events.Output(said.job, first, buffer.last, buffer.is_open)
 
     async def _wait(self, condition: Until) -> None:
-        until = time.monotonic() + DEADLINE
-        while not condition():
+        until = time.monotonic() + PATIENCE
+        is_so = False
+        while not is_so:
             assert time.monotonic() < until, "waited in vain"
-            await asyncio.sleep(0.005)
+            await asyncio.sleep(0.005)  # the loop and the thread that writes have their turn in any case
+            is_so = bool(condition())
 
 
 def started(job: str = A, epoch: int = 1) -> tuple[Fact, ...]:
@@ -162,7 +166,7 @@ def test_colour_is_shown_where_it_is_wanted_and_nothing_else_passes(paper: Paper
 
 
 @pytest.mark.parametrize("options", [{}, {"is_json": True}, {"is_json": True, "has_colour": True}])
-def test_elsewhere_lines_are_plain(paper: Paper, options: dict[str, bool]) -> None:
+def test_elsewhere_lines_are_plain(paper: Paper, options: dict[str, Any]) -> None:
     paper.run(Recorded(*started(), Said(RED), *ended()), **options)
     assert "red end" in paper.text
     assert "\x1b" not in paper.text and "u001b" not in paper.text
@@ -240,21 +244,11 @@ def test_the_same_prompt_is_told_again_when_it_is_asked_again(paper: Paper) -> N
     assert paper.lines == ["web/api │ Password: "] * 2
 
 
-def test_a_prompt_that_comes_in_two_halves_is_told(paper: Paper, monkeypatch: pytest.MonkeyPatch) -> None:
-    """The second half comes while the first is being looked at."""
-    looks = 0
-
-    class Looked(Recorded):
-        async def tail(self, job: str, since: int = 0, at_most: int = 1000) -> Tail:
-            nonlocal looks
-            looks += 1
-            return await super().tail(job, since, at_most)
-
-    half: Until = lambda: looks == 1  # noqa: E731
-    session = Looked(*started(), Said("Pass"), half, Said("word: "), paper.shows("Password: "), *ended())
-    monkeypatch.setattr("tests.test_headless.DEADLINE", 5.0)
-    paper.run(session)
-    assert "web/api │ Password: " in paper.lines
+def test_a_prompt_that_comes_in_two_halves_is_told(paper: Paper) -> None:
+    """The second half comes while the first is being looked at; it shall not stay there unseen."""
+    halves = [Said("Pass"), Said("word: ")]
+    paper.run(Recorded(*started(), *halves, paper.shows("web/api │ Password: \n"), *ended()))
+    assert paper.lines == ["web/api │ Password: "]
 
 
 def test_a_prompt_on_each_stream_is_told(paper: Paper) -> None:
@@ -348,7 +342,7 @@ def test_the_summary_is_a_line_a_job_and_says_how_many(paper: Paper) -> None:
 
 
 def test_the_summary_as_json(paper: Paper) -> None:
-    heal = [events.Fixed(A, 1, "lock", 1, True), events.GaveUp(A, 1, "key", "used up")]
+    heal: list[Fact] = [events.Fixed(A, 1, "lock", 1, True), events.GaveUp(A, 1, "key", "used up")]
     paper.run(Recorded(*started(), Said("no\n"), *heal, *ended(State.FAILED, 4)), is_json=True)
     told = paper.told[-1]
     assert told | {"seconds": 0} == {
@@ -389,14 +383,22 @@ def test_the_exit_code_is_that_of_the_first_job_that_failed(paper: Paper, scenes
 # Signals.
 
 
+def comes(number: int) -> Until:
+    def happens() -> bool:
+        signal.raise_signal(number)
+        return True
+
+    return happens
+
+
 @pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143), (signal.SIGHUP, 129)])
 def test_a_signal_closes_and_a_second_one_hurries(paper: Paper, number: int, code: int) -> None:
     session = Recorded()
     session.scenes = (
         *started(),
-        lambda: signal.raise_signal(number) or True,  # type: ignore[func-returns-value]
+        comes(number),
         session.is_asked(requests.Close()),
-        lambda: signal.raise_signal(signal.SIGTERM) or True,  # type: ignore[func-returns-value]
+        comes(signal.SIGTERM),
         session.is_asked(requests.Close(is_hurried=True)),
         *ended(State.STOPPED, 143),
     )
@@ -423,8 +425,16 @@ def test_when_nobody_reads_on_it_asks_to_close_once() -> None:
     reading, writing = os.pipe()
     os.close(reading)
     session = Recorded()
-    lines: list[Scene] = [Said(f"{n}\n") for n in range(20)]
-    session.scenes = (*started(), *lines, _until_next_turns(), *lines, session.is_asked(requests.Close()), *ended())
+
+    def scenes() -> Iterator[Scene]:
+        yield from started()
+        while requests.Close() not in session.asked:
+            yield Said("into the void\n")
+            yield lambda: True
+        yield from [Said("still\n")] * 9
+        yield from ended(State.STOPPED)
+
+    session.scenes = scenes()
     try:
         code = asyncio.run(headless.run(session, Options((A,)), writing))
     finally:
@@ -433,83 +443,67 @@ def test_when_nobody_reads_on_it_asks_to_close_once() -> None:
     assert session.asked == [requests.Start((A,)), requests.Close()]
 
 
-def _until_next_turns(turns: int = 100) -> Until:
-    """Some time for the thread that writes: half a second."""
-    left = iter(range(turns))
-    return lambda: next(left, None) is None
-
-
 class Terminal:
-    """A terminal of 80 columns, and what was written to it."""
+    """A terminal, and what is written to it."""
 
     def __init__(self) -> None:
         self._ours, self.fd = pty.openpty()
-        self.written = b""
+        self._written = b""
         self._thread = threading.Thread(target=self._read)
         self._thread.start()
 
     def _read(self) -> None:
-        while True:
-            try:
-                data = os.read(self._ours, 65536)
-            except OSError:  # EIO: all other ends are closed
-                return
-            self.written += data
+        with contextlib.suppress(OSError):  # EIO: all other ends are closed, and everything was read
+            while data := os.read(self._ours, 65536):
+                self._written += data
 
-    def close(self) -> None:
+    def run(self, session: Session, caught: tuple[int, ...] = (), **options: Any) -> str:
+        """All that was written in the end."""
+        asyncio.run(headless.run(session, Options((A,), is_terminal=True, **options), self.fd, caught))
         os.close(self.fd)
         self._thread.join()
         os.close(self._ours)
+        return self._written.decode()
 
     def shows(self, text: str) -> Until:
-        return lambda: text.encode() in self.written
+        return lambda: text.encode() in self._written
 
 
 @pytest.fixture
-def terminal(monkeypatch: pytest.MonkeyPatch) -> Iterator[Terminal]:
+def terminal(monkeypatch: pytest.MonkeyPatch) -> Terminal:
     """Whoever says nothing for a moment is silent."""
     monkeypatch.setattr(headless, "SILENCE", 0.0)
-    monkeypatch.setattr(headless, "STATUS_EVERY", 0.02)
+    monkeypatch.setattr(headless, "STATUS_EVERY", 0.01)
     monkeypatch.setenv("COLUMNS", "80")
-    terminal = Terminal()
-    yield terminal
-    terminal.close()
-
-
-def on(terminal: Terminal, session: Session, **options: Any) -> int:
-    return asyncio.run(headless.run(session, Options((A,), is_terminal=True, **options), terminal.fd))
+    return Terminal()
 
 
 RUNNING = (*started(), events.Became(A, 1, State.RUNNING), events.CommandStarted(A, 1, 1, "one\nmore"))
 
 
-def test_in_silence_a_terminal_shows_what_goes_on(terminal: Terminal) -> None:
-    status = terminal.shows(f"{headless.CLEAR}")
+def test_in_silence_a_terminal_shows_what_goes_on_and_then_the_lines_alone(terminal: Terminal) -> None:
     doing = terminal.shows(" · web/api running 1/2 one … for ")
-    on(terminal, Recorded(*RUNNING, status, doing, Said("hello\n"), *ended()))
-    shown = terminal.written.decode()
-    assert f"{headless.CLEAR}web/api │ hello\r\n" in shown, "the line takes the place of the status"
-    assert re.search(rf"{re.escape(headless.CLEAR)}\r\n1 job in", shown) or "\x1b[K" not in shown.rpartition("hello")[2]
+    written = terminal.run(Recorded(*RUNNING, doing, Said("hello\n"), *ended()))
+    left = [line.rpartition(headless.CLEAR)[2] for line in written.split("\r\n")]
+    assert left[:2] == ["web/api │ hello", ""]
+    assert left[2].startswith("1 job in ") and left[3].startswith("  ✓ web/api") and left[4:] == [""]
 
 
 def test_a_status_is_never_wider_than_the_terminal(terminal: Terminal, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("COLUMNS", "30")
-    on(terminal, Recorded(*RUNNING, terminal.shows("…"), *ended()))
-    statuses = [part for part in terminal.written.decode().split(headless.CLEAR) if "web/api" in part and "\n" not in part]
-    assert statuses
-    assert all(len(status) < 30 for status in statuses)
+    written = terminal.run(Recorded(*RUNNING, terminal.shows("…"), *ended()))
+    statuses = [part for part in written.split(headless.CLEAR) if part.endswith("…")]
+    assert statuses and all(len(status) < 30 for status in statuses)
 
 
 def test_after_a_signal_the_status_says_what_a_second_one_does(terminal: Terminal) -> None:
     hint = terminal.shows("Ctrl+C again does not wait")
-    on(terminal, Recorded(*RUNNING, hint, *ended(State.STOPPED)), caught=()) if False else None
-    session = Recorded(*RUNNING, hint, *ended(State.STOPPED))
-    code = asyncio.run(headless.run(session, Options((A,), is_terminal=True), terminal.fd, (signal.SIGINT,)))
-    assert code == 130
+    assert "exit code 130" in terminal.run(Recorded(*RUNNING, hint, *ended(State.STOPPED)), (signal.SIGINT,))
 
 
 @pytest.mark.parametrize("options", [{"is_quiet": True}, {"is_json": True}])
-def test_without_lines_for_a_person_there_is_no_status(terminal: Terminal, options: dict[str, bool]) -> None:
-    on(terminal, Recorded(*RUNNING, _until_next_turns(), *ended()), **options)
-    assert b"summary" in terminal.written or b"1 job in" in terminal.written
-    assert headless.CLEAR.encode() not in terminal.written
+def test_without_lines_for_a_person_there_is_no_status(terminal: Terminal, options: dict[str, Any]) -> None:
+    turns = iter(range(20))  # of 5 ms, in which others have shown a status ten times
+    written = terminal.run(Recorded(*RUNNING, lambda: next(turns, None) is None, *ended()), **options)
+    assert A in written
+    assert "\x1b" not in written

@@ -70,7 +70,7 @@ def test_each_fixup_has_its_say_once_in_a_run(then: str, mode: str, path: str) -
     assert first
     assert judged(healer, of, now=1.0, path=path) is None
     assert judged(healer, of, epoch=2, now=2.0, path=path) == Verdict(
-        tuple(fact._replace(epoch=2) for fact in first.facts),  # type: ignore[call-arg, type-var]
+        tuple(fact._replace(epoch=2) for fact in first.facts),  # type: ignore[call-arg]
         first.filled,
     )
     assert judged(healer, of, epoch=2, now=3.0, path=path) is None

@@ -28,9 +28,7 @@ def test_a_file_that_is_named_goes_before_the_variable(folder: Path) -> None:
 
 
 @pytest.mark.parametrize(("here", "found"), [(".", "."), ("a", "."), ("a/b", "a/b"), ("a/b/c", "a/b")])
-def test_the_nearest_folder_above_counts(
-    folder: Path, here: str, found: str, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_the_nearest_folder_above_counts(folder: Path, here: str, found: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(folder / here)
     assert paths.plan_file(None, {"ZAP_FILE": ""}) == str(folder / found / "jobs.yaml")
 

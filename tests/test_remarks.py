@@ -15,7 +15,10 @@ J = "web/api"
 SAID: list[tuple[Fact, str | None]] = [
     (events.Spawned(J, 1, 77), None),
     (events.Spawned(J, 2, 77), "↺ restart: run 2"),
-    (events.NotSpawned(J, 1, "folder /x: No such file or directory"), "✗ cannot start: folder /x: No such file or directory"),
+    (
+        events.NotSpawned(J, 1, "folder /x: No such file or directory"),
+        "✗ cannot start: folder /x: No such file or directory",
+    ),
     (events.Became(J, 1, State.STARTING), None),
     (events.Became(J, 1, State.STOPPING), None),
     (events.Became(J, 1, State.BACKOFF, "exit 1", 1.5), "↺ exit 1; next start in 1.5 s"),
@@ -30,7 +33,8 @@ SAID: list[tuple[Fact, str | None]] = [
     (events.Matched(J, 1, "lock", 3, "a lock"), "🔧 fixup lock: a lock"),
     (
         events.Proposed(J, 1, "lock", 3, ("rm x\nls", "true"), ("deletes-file", "sudo")),
-        "🔧 fixup lock wants approval (deletes-file, sudo); with --heal all it would run:\n🔧   rm x\n🔧   ls\n🔧   true",
+        "🔧 fixup lock wants approval (deletes-file, sudo); with --heal all it would run:\n"
+        "🔧   rm x\n🔧   ls\n🔧   true",
     ),
     (
         events.Proposed(J, 1, "lock", 3, ("true",), ("none",)),

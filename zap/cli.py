@@ -35,12 +35,15 @@ The plan is -f FILE, $ZAP_FILE, or jobs.yaml here or in the nearest folder above
 
 def main(argv: Sequence[str] | None = None) -> NoReturn:
     """The `zap` command. Exits with its code."""
+    if sys.stdout is None:  # closed by who called us (`>&-`)
+        sys.stdout = os.fdopen(os.open(os.devnull, os.O_WRONLY), "w")
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):  # a locale without ✓ is no reason to fail
             stream.reconfigure(errors="replace")
     arguments = _parser().parse_args(argv)
     try:
         code: int = arguments.do(arguments)
+        sys.stdout.flush()  # here, where a reader who is gone is no bug
     except ZapError as error:
         print(error, file=sys.stderr)
         code = error.code
@@ -216,13 +219,14 @@ def _check(arguments: argparse.Namespace) -> int:
             print(json.dumps(told | {"path": problem.path, "what": problem.what}, ensure_ascii=False))
         return error.code
     if not arguments.json:
-        counts = f"{len(plan.systems)} systems, {len(plan.jobs)} jobs, {len(plan.fixups)} fixups"
-        print(f"{plan.path}: {counts}: nothing wrong")
+        counts = (("system", len(plan.systems)), ("job", len(plan.jobs)), ("fixup", len(plan.fixups)))
+        parts = ", ".join(f"{count} {what}{'' if count == 1 else 's'}" for what, count in counts)
+        print(f"{plan.path}: {parts}: nothing wrong")
     return 0
 
 
 def _fixups(arguments: argparse.Namespace) -> int:
-    """Lists the fixups of the plan, or the bundled ones where there is no plan; `test` runs every one's examples."""
+    """Lists the fixups that the plan can use, the bundled ones among them; `test` runs every one's examples."""
     fixups = _plan(arguments.file).fixups
     return _test_fixups(fixups, arguments.json) if arguments.what == "test" else _list_fixups(fixups, arguments.json)
 

@@ -21,14 +21,14 @@ from zap.board import Board, Row
 from zap.escape import plain, safe
 from zap.events import Event, Line, State, Stream
 from zap.remarks import headline, seconds
-from zap.session import Session
+from zap.session import Session, Tail
 
 ENDING = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 PAGE = 10_000  # lines fetched at once, in some 10 ms
 BACKLOG_MOST = 16 * 1024 * 1024  # bytes of text that may wait for whoever reads it
 LAST_LINES = 50  # are looked through for a job's last words
 LAST_WRITE = 0.5  # seconds for one write of what is left, when somebody was told to hurry
-PROMPT_AFTER = 0.2  # seconds that a line without end is left alone: it is mostly about to be finished
+PROMPT_AFTER = 0.1  # seconds that a line without end is left alone: it is mostly about to be finished
 STATUS_EVERY = 1.0  # seconds
 SILENCE = 2.0  # seconds without a line after which a terminal is told what is going on
 COLOURS = (36, 33, 35, 32, 34, 96, 93, 95, 92, 94)  # of the prefixes; red is for what goes wrong
@@ -184,13 +184,16 @@ class _Headless:
             texts = [self._dropped(job, tail.dropped)] if tail.dropped else []
             texts += [text for line in complete if (text := self._line(job, line)) is not None]
             self._seen[job] = tail.next
-            unfinished = {line.stream: line.text for line in tail.lines if line.is_open}
-            if unfinished and job not in self._prompting:
-                self._prompting.add(job)
-                self._begin(self._tell_prompts(job, unfinished))
+            self._look_at_prompts(job, tail)
             await self._print("".join(texts))
             if is_more:
                 await asyncio.sleep(0)  # signals and the jobs have their turn too
+
+    def _look_at_prompts(self, job: str, tail: Tail) -> None:
+        unfinished = {line.stream: line.text for line in tail.lines if line.is_open}
+        if unfinished and job not in self._prompting:
+            self._prompting.add(job)
+            self._begin(self._tell_prompts(job, unfinished))
 
     async def _tell_prompts(self, job: str, before: Mapping[Stream, bytes]) -> None:
         """Unfinished lines that stand for a while: mostly somebody is being asked something."""
@@ -198,9 +201,12 @@ class _Headless:
         self._prompting.discard(job)
         tail = await self._session.tail(job, self._seen[job], PAGE)
         for line in tail.lines:
+            if not line.is_open:
+                continue
             text = self._text(line)
-            stands = line.is_open and before.get(line.stream) == line.text and text.strip()
-            if stands and self._prompts.get((job, line.stream)) != text:
+            if before.get(line.stream) != line.text:  # it has come or grown meanwhile, and may stand from now on
+                self._look_at_prompts(job, tail)
+            elif text.strip() and self._prompts.get((job, line.stream)) != text:
                 self._prompts[job, line.stream] = text
                 await self._print(self._format(job, line, text))
 
