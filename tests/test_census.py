@@ -132,7 +132,7 @@ def test_who_is_left_behind_is_found_wherever_it_hides(program: str) -> None:
 
 def test_who_has_thrown_its_tag_away_is_found_by_nobodys_family() -> None:
     """That is why at zap's own end everything below it goes."""
-    hides = "(env -i PATH=$PATH setsid sleep 1000 >/dev/null 2>&1 & echo $!)"
+    hides = "(env -i PATH=$PATH setsid sh -c 'echo $$; exec sleep 1000' &)"  # tells when it is hidden
     told, family, of_runner = look_at(hides)
     assert (family, of_runner) == ([], [])
     assert told

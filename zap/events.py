@@ -57,7 +57,7 @@ class Line(NamedTuple):
 class Became(NamedTuple):
     """The job is in another state now; `why` is a sentence part, `seconds` is how long a backoff will last.
 
-    `exit` is how the last child ended, if there was one and none lives.
+    `exit` is how the child of this epoch ended, if it has.
     """
 
     job: str

@@ -201,7 +201,7 @@ class Runner:
     def _became(seat: _Seat, now: float) -> events.Became:
         run = seat.run
         seconds = run.due - now if run.state is State.BACKOFF and run.due is not None else None
-        exit = None if seat.child and not seat.has_ended else run.exit
+        exit = run.exit if run.exit_epoch == run.epoch else None
         return events.Became(seat.job.name, run.epoch, run.state, run.why, seconds, exit)
 
     def _restate(self) -> Iterator[events.Fact]:
@@ -425,9 +425,9 @@ class Runner:
         if status is None:
             return
         self._loop.remove_reader(dead.end_fd)
+        seat.has_ended = True
         self._release(seat)
         self._drain(seat, dead)
-        seat.has_ended = True
         has_left = bool(self._look().family(dead.pid, dead.tag))
         epoch = seat.run.epoch
         at = self._at(seat, status)
