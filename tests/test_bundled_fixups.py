@@ -170,6 +170,22 @@ def test_a_holder_that_is_not_of_the_job_is_left_alone(tags: dict[str, str], tmp
     assert f"held by process {process.pid} (" in healing.said
 
 
+def test_a_job_of_another_zap_that_still_runs_is_left_alone(tmp_path: Path) -> None:
+    another = TAGS | {"ZAP_RUNNER": str(os.getpid())}
+    with listener(tags=another) as (process, port):
+        healing = heal("port-in-use", node_says(port), tmp_path, TAGS | {"ZAP_RUNNER": str(dead_pid())})
+        assert process.poll() is None
+        assert (healing.code, "which is not of this job" in healing.said) == (1, True)
+        assert heal("port-in-use", node_says(port), tmp_path, another).code == 0
+        assert process.wait(10) == -signal.SIGTERM
+
+
+def test_a_leftover_of_a_zap_that_is_gone_is_stopped(tmp_path: Path) -> None:
+    with listener(tags=TAGS | {"ZAP_RUNNER": str(dead_pid())}) as (process, port):
+        assert heal("port-in-use", node_says(port), tmp_path, TAGS | {"ZAP_RUNNER": str(os.getpid())}).code == 0
+        assert process.wait(10) == -signal.SIGTERM
+
+
 def test_a_remedy_that_knows_no_job_kills_nothing(tmp_path: Path) -> None:
     nobody = {"ZAP_PLAN": "", "ZAP_JOB": ""}
     with listener(tags=nobody) as (process, port):

@@ -50,7 +50,7 @@ def bear_remedy(world: World, job: Job, epoch: int, commands: Sequence[str], fol
 
 def environment(world: World, job: Job, epoch: int, suffix: str = "") -> dict[str, str]:
     """What the job's processes find in their environment. OSError when an env file cannot be read."""
-    tags = local.tags(world.plan, job.name, world.runner, epoch)
+    tags = local.tags(world.plan, job.name, world.runner, os.getpid(), epoch)
     tags["ZAP_RUN"] += suffix
     return local.environment(job, world.environ, _from_files(job, world.environ)) | tags
 

@@ -23,9 +23,11 @@ def environment(job: Job, outer: Mapping[str, str], from_files: Mapping[str, str
     return {name: value for name, value in merged.items() if value is not None}
 
 
-def tags(plan: str, job: str, runner: str, epoch: int) -> dict[str, str]:
+def tags(plan: str, job: str, runner: str, pid: int, epoch: int) -> dict[str, str]:
     """What every process of a job carries in its environment, so that it is known for the job's wherever it hides.
 
-    ZAP_RUN is that of no other child of any runner.
+    ZAP_RUN is that of no other child of any runner; `pid` is the runner's own, so that a leftover of one that is gone
+    can be told from a job of one that is there.
     """
-    return {"ZAP_PLAN": plan, "ZAP_JOB": job, "ZAP_EPOCH": str(epoch), "ZAP_RUN": f"{runner}:{job}:{epoch}"}
+    run = f"{runner}:{job}:{epoch}"
+    return {"ZAP_PLAN": plan, "ZAP_JOB": job, "ZAP_EPOCH": str(epoch), "ZAP_RUN": run, "ZAP_RUNNER": str(pid)}
