@@ -56,7 +56,7 @@ class Buffer:
 
     @property
     def is_open(self) -> bool:
-        return any(line.data for line in self._open.values())
+        return bool(self._open["out"].data or self._open["err"].data or self._open["zap"].data)
 
     def append(self, data: bytes, at: float, stream: Stream, command: int) -> tuple[int, bytes]:
         """Take a chunk as it was read. The number of the first line that it completes, and all that it completes."""

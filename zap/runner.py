@@ -170,8 +170,11 @@ class Runner:
 
     async def _wind_up(self) -> None:
         watch = self._bus.watch(self._bus.last)
-        while not all(seat.run.state.is_rest for seat in self._seats.values()):
-            await anext(watch)
+        living = {name for name, seat in self._seats.items() if not seat.run.state.is_rest}
+        while living:
+            fact = (await anext(watch)).fact
+            if isinstance(fact, events.Became) and self._seats[fact.job].run.state.is_rest:
+                living.discard(fact.job)
         left = await self._end_all()
         if self._reaping:
             self._reaping.cancel()
@@ -371,9 +374,10 @@ class Runner:
             self._await_relief(seat)
             if self._is_followed:
                 self._pace(seat)
-            if buffer.last > seat.told or buffer.is_open or seat.was_open:
-                self._bus.publish(events.Output(seat.job.name, seat.told + 1, buffer.last, buffer.is_open))
-                seat.told, seat.was_open = buffer.last, buffer.is_open
+            is_open = buffer.is_open
+            if buffer.last > seat.told or is_open or seat.was_open:
+                self._bus.publish(events.Output(seat.job.name, seat.told + 1, buffer.last, is_open))
+                seat.told, seat.was_open = buffer.last, is_open
         self._dirty.clear()
         for seat, fact in facts:
             self._say(seat, fact)
