@@ -11,6 +11,7 @@ import struct
 import subprocess
 import termios
 from collections.abc import Iterable, Mapping, Sequence
+from typing import Literal
 
 from zap.events import Status
 
@@ -18,6 +19,9 @@ ROWS, COLUMNS = 40, 120  # of a job's terminal, until somebody looks at it throu
 FILES_PER_CHILD = 8  # two streams, an input, a pidfd, and the same again for a remedy
 FILES_OF_OURS = 64
 PR_SET_CHILD_SUBREAPER = 36  # prctl(2)
+
+
+Output = Literal["out", "err"]
 
 
 class Child:
@@ -40,6 +44,11 @@ class Child:
     @property
     def has_tty(self) -> bool:
         return self.in_fd == self.out_fd
+
+    @property
+    def outputs(self) -> tuple[tuple[int, Output], ...]:
+        """What it speaks on: each descriptor, and which of its streams that is."""
+        return (self.out_fd, "out"), (self.err_fd, "err")
 
     def status(self) -> Status | None:
         """How it ended, or None while it lives. The process stays unreaped, so that its pid and group stay its own."""
@@ -165,7 +174,7 @@ def number(signal_name: str) -> int:
 def adopt_orphans() -> bool:
     """From now on descendants whose parent dies become our children (PR_SET_CHILD_SUBREAPER), not init's.
 
-    False where the system has no such thing: there, what double-forks is found by its tags only.
+    False where the system has no such thing: there, what forks twice and leaves its session is not found again.
     """
     import ctypes
 

@@ -302,8 +302,8 @@ class Runner:
             from zap.answerer import Answerer
 
             seat.answerer = Answerer(seat.job.answers)
-        self._intake.add(born.out_fd, (seat, None, "out"))
-        self._intake.add(born.err_fd, (seat, None, "err"))
+        for fd, source in born.outputs:
+            self._intake.add(fd, (seat, None, source))
         self._loop.add_reader(born.end_fd, self._on_end, seat, born)
         self._say(seat, events.Spawned(seat.job.name, epoch, born.pid))
         self._step(seat, machine.Spawned(epoch))
@@ -393,8 +393,8 @@ class Runner:
             if seat.pacing:
                 self._release(seat)
         elif seat.child and not seat.has_ended and not seat.pacing and not seat.is_left_behind:
-            self._intake.hold(seat.child.out_fd)
-            self._intake.hold(seat.child.err_fd)
+            for fd, _ in seat.child.outputs:
+                self._intake.hold(fd)
             seat.pacing = self._loop.call_later(PACE_MOST, self._leave_behind, seat)
 
     def _leave_behind(self, seat: _Seat) -> None:
@@ -406,8 +406,8 @@ class Runner:
             seat.pacing.cancel()
             seat.pacing = None
         if seat.child:
-            self._intake.release(seat.child.out_fd)
-            self._intake.release(seat.child.err_fd)
+            for fd, _ in seat.child.outputs:
+                self._intake.release(fd)
 
     def _await_relief(self, seat: _Seat) -> None:
         """Silence has no event of its own: while a meter is not at rest, it is looked at when it asks for it."""
@@ -447,8 +447,7 @@ class Runner:
     def _drain(self, seat: _Seat, dead: child.Child) -> None:
         now = time.time()
         self._dirty.add(seat)
-        sources: tuple[tuple[int, Source], ...] = ((dead.out_fd, "out"), (dead.err_fd, "err"))
-        for fd, source in sources:
+        for fd, source in dead.outputs:
             for data in self._intake.drain(fd):
                 self._take(seat, seat.transcript.hear(source, data, now))
         self._take(seat, seat.transcript.end(now))
@@ -472,8 +471,8 @@ class Runner:
         self._step(seat, machine.Emptied(seat.run.epoch))
 
     def _let_go(self, seat: _Seat, dead: child.Child) -> None:
-        self._intake.remove(dead.out_fd)
-        self._intake.remove(dead.err_fd)
+        for fd, _ in dead.outputs:
+            self._intake.remove(fd)
         dead.close()
         seat.child = None
         self._reap_soon()
@@ -546,8 +545,8 @@ class Runner:
             return False
         task = _Task(born, Errand(seat.transcript.buffer, born.nonce), remedy, self._loop.time())
         seat.tasks.append(task)
-        self._intake.add(born.out_fd, (seat, task, "out"))
-        self._intake.add(born.err_fd, (seat, task, "err"))
+        for fd, source in born.outputs:
+            self._intake.add(fd, (seat, task, source))
         self._loop.add_reader(born.end_fd, self._on_task_end, seat, task)
         return True
 
@@ -557,8 +556,7 @@ class Runner:
             return
         self._loop.remove_reader(task.child.end_fd)
         now = time.time()
-        sources: tuple[tuple[int, Source], ...] = ((task.child.out_fd, "out"), (task.child.err_fd, "err"))
-        for fd, source in sources:
+        for fd, source in task.child.outputs:
             for data in self._intake.drain(fd):
                 task.errand.hear(source, data, now)
             self._intake.remove(fd)
