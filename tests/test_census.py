@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import signal
 import subprocess
 import sys
 from pathlib import Path
@@ -13,7 +14,7 @@ import pytest
 from tests.programs import DOUBLE_FORKS, HOLDS_PIPE, SETSID_ESCAPES
 from tests.zap import DEADLINE, wait_until
 from zap import census
-from zap.census import Census, Process
+from zap.census import Census, Member, Process
 
 ME = os.getpid()
 
@@ -91,6 +92,93 @@ def test_a_program_with_parentheses_in_its_name_is_read_right() -> None:
         assert Path(f"/proc/{odd.pid}/comm").read_text() == ") Z 1 1 (\n"
         assert odd.pid in census.take().below(ME)
         odd.kill()
+
+
+def test_families_of_many_are_those_of_each_with_the_leaders_and_who_has_ended() -> None:
+    other = process(STRANGER, ME, STRANGER, STRANGER)
+    ended = process(GRANDCHILD, CHILD, LEADER, LEADER, "Z")
+    look = Census([process(LEADER, ME, LEADER, LEADER), process(CHILD, LEADER), ended, other])
+    families = look.families({"a": (LEADER, "a"), "b": (STRANGER, "b"), "gone": (STRANGER + 1, "c")})
+    pids = {name: {one.pid for one in family} for name, family in families.items()}
+    # CHILD is of the stranger's session as well: nobody real can be in two.
+    assert pids == {"a": {LEADER, CHILD, GRANDCHILD}, "b": {STRANGER, CHILD, GRANDCHILD}, "gone": set()}
+
+
+def test_a_tree_has_the_leader_first_and_children_below_their_parents() -> None:
+    group = {"group": LEADER, "session": LEADER}
+    look = Census(
+        [
+            process(STRANGER, 1, **group),  # its parent has ended
+            process(STRANGER + 1, STRANGER),
+            process(LEADER, ME, **group)._replace(cpu=1.0, reaped=2.0, memory=3),
+            process(CHILD, LEADER, **group),
+            process(CHILD + 10, LEADER, state="Z", **group),
+            process(GRANDCHILD, CHILD),
+        ]
+    )
+    tree = look.tree(LEADER, "tag")
+    assert [(member.depth, member.pid, member.parent) for member in tree] == [
+        (0, LEADER, ME),
+        (1, CHILD, LEADER),
+        (2, GRANDCHILD, CHILD),
+        (1, CHILD + 10, LEADER),
+        (0, STRANGER, 1),
+        (1, STRANGER + 1, STRANGER),
+    ]
+    assert tree[0] == Member(0, LEADER, ME, "S", 3.0, 3, "")
+    assert tree[3].state == "Z"
+
+
+def test_a_tree_may_be_deeper_than_python_may_call() -> None:
+    depth = sys.getrecursionlimit() * 2
+    look = Census(process(LEADER + number, LEADER + number - 1) for number in range(depth))
+    assert [member.depth for member in look.tree(LEADER, "tag")] == list(range(depth))
+
+
+def test_a_command_line_is_told_as_it_is_whatever_it_is() -> None:
+    arguments = [b"sh", b"-c", b"sleep 1000; exit", b"\x1b]0;title\x07", b"\xff\n!", b""]
+    with subprocess.Popen(arguments, executable="/bin/sh", start_new_session=True) as leader:
+        tree = []
+
+        def has_started() -> bool:
+            tree[:] = census.take().tree(leader.pid, "no such tag")
+            return len(tree) == 2 and tree[1].command == "sleep 1000"
+
+        try:
+            wait_until(has_started, "the shell to have started sleep")
+        finally:
+            os.killpg(leader.pid, signal.SIGKILL)
+        assert tree[0].command == "sh -c sleep 1000; exit \x1b]0;title\x07 \ufffd\n!"
+        assert [(member.depth, member.parent) for member in tree] == [(0, ME), (1, leader.pid)]
+        wait_until(lambda: census.take().processes[leader.pid].has_ended, "the shell to end")
+        [ended, *_] = census.take().tree(leader.pid, "no such tag")
+        assert (ended.state, ended.command) == ("Z", "sh")
+
+
+def test_what_a_process_has_used_is_what_the_kernel_says() -> None:
+    burns = "import time\nwhile time.process_time() < 0.2: pass\nprint(flush=True); time.sleep(1000)"
+    with subprocess.Popen([sys.executable, "-S", "-c", burns], stdout=subprocess.PIPE) as busy:
+        try:
+            assert busy.stdout
+            busy.stdout.readline()
+            by_kernel = census.take()
+            by_psutil = Census(census._without_proc())
+            command = census._command_without_proc(busy.pid)
+        finally:
+            busy.kill()
+    for pid in (ME, busy.pid):
+        one, other = by_kernel.processes[pid], by_psutil.processes[pid]
+        assert one[:4] == other[:4]
+        assert one.reaped == pytest.approx(other.reaped, abs=0.05)
+        assert one.memory == pytest.approx(other.memory, rel=0.5)
+    one, other = by_kernel.processes[busy.pid], by_psutil.processes[busy.pid]
+    assert 0.15 < one.cpu == pytest.approx(other.cpu, abs=0.05)
+    assert one.start > by_kernel.processes[ME].start
+    assert other.start > by_psutil.processes[ME].start
+    assert by_kernel.has(one)
+    assert not by_kernel.has(one._replace(start=0.0))
+    assert command == f"{sys.executable} -S -c {burns}"
+    assert census._command_without_proc(busy.pid) == ""
 
 
 def look_at(program: str) -> tuple[list[int], list[int], list[int]]:
