@@ -5,8 +5,8 @@ from __future__ import annotations
 import pytest
 
 from zap import events
-from zap.board import Board, Row
-from zap.events import Event, Fact, State, Status
+from zap.board import RAN_MOST, Board
+from zap.events import Event, Fact, Load, Proposed, Ran, Row, State, Status
 
 J = "web/api"
 
@@ -44,8 +44,30 @@ def test_a_life() -> None:
         became(State.FAILED, why="exit 4", exit=Status(4)),
     )
     assert now == Row(
-        J, 3, State.FAILED, epoch=1, since=7.0, begun=1.0, command=2, text="npm ci", exit=Status(4), why="exit 4"
+        J,
+        3,
+        State.FAILED,
+        epoch=1,
+        since=7.0,
+        begun=1.0,
+        spawned=2.0,
+        command=2,
+        text="npm ci",
+        exit=Status(4),
+        why="exit 4",
+        ran=(Ran(1, 1, 0, 3.0, Status(0), 0.1), Ran(1, 2, 0, 5.0)),
     )
+
+
+def test_while_it_lives_its_process_is_known() -> None:
+    assert row(events.Spawned(J, 1, 77)).pid == 77
+    assert row(events.Spawned(J, 1, 77), events.Exited(J, 1, Status(0), 1.0)).pid == 0
+
+
+def test_how_long_a_backoff_lasts_is_said_while_it_lasts() -> None:
+    backoff = events.Became(J, 1, State.BACKOFF, "exit 1", seconds=2.5)
+    assert row(backoff).seconds == 2.5
+    assert row(backoff, became(State.STARTING, 2)).seconds is None
 
 
 def test_it_has_begun_when_it_was_first_started() -> None:
@@ -65,10 +87,87 @@ def test_the_command_of_the_last_run_is_not_shown_for_the_next() -> None:
     assert (now.command, now.text) == (0, "")
 
 
+# What ran.
+
+
+def started(command: int, epoch: int = 1, line: int = 0) -> Fact:
+    return events.CommandStarted(J, epoch, command, f"command {command}", line)
+
+
+def ended(command: int, epoch: int = 1, code: int = 0) -> Fact:
+    return events.CommandEnded(J, epoch, command, Status(code), 0.5)
+
+
+def test_each_command_is_remembered_with_where_it_began_and_how_it_ended() -> None:
+    now = row(started(1, line=1), ended(1), started(2, line=8), ended(2, code=3), started(1, epoch=2, line=9))
+    assert now.ran == (
+        Ran(1, 1, 1, 1.0, Status(0), 0.5),
+        Ran(1, 2, 8, 3.0, Status(3), 0.5),
+        Ran(2, 1, 9, 5.0),
+    )
+
+
+def test_an_end_is_that_of_its_own_run() -> None:
+    now = row(started(1), started(1, epoch=2), ended(1, code=7))
+    assert [ran.status for ran in now.ran] == [Status(7), None]
+
+
+def test_of_what_ran_the_last_is_remembered() -> None:
+    now = row(*[started(1, epoch) for epoch in range(1, RAN_MOST + 3)], ended(1, 1))
+    assert [ran.epoch for ran in now.ran] == list(range(3, RAN_MOST + 3))
+    assert all(ran.status is None for ran in now.ran)
+
+
+# Lines.
+
+
+def test_lines_and_errors_are_counted_and_never_go_back() -> None:
+    """What was restated may be ahead of a pointer that comes after it."""
+    ahead = events.Restated(J, Row(J, 3, lines=12, errors=3))
+    assert row(events.Output(J, 1, 9, errors=2))[-4:-2] == (9, 2)
+    for facts in ([ahead, events.Output(J, 1, 9, errors=2)], [events.Output(J, 1, 9, errors=2), ahead]):
+        now = row(*facts)
+        assert (now.lines, now.errors) == (12, 3)
+    now = row(ahead, events.Output(J, 10, 14, errors=4))
+    assert (now.lines, now.errors) == (14, 4)
+
+
+# What is used.
+
+
+def test_what_is_used_is_that_of_the_newest_measure_and_of_nobody_who_has_ended() -> None:
+    first = events.Measured((Load(J, 50.0, 1000, 2), Load("no/such", 1.0, 1, 1)))
+    second = events.Measured((Load(J, 0.5, 2000, 2),))
+    assert (row(first).cpu, row(first).memory) == (50.0, 1000)
+    assert (row(first, second).cpu, row(first, second).memory) == (0.5, 2000)
+    over = row(first, events.Exited(J, 1, Status(0), 1.0))
+    assert (over.cpu, over.memory) == (0.0, 0)
+
+
+# How it is, for who has not followed.
+
+
+def test_what_is_restated_replaces_all_that_was_thought() -> None:
+    now = Row(J, 3, State.DONE, 4, 9.0, fixups=("lock",), lines=7)
+    assert row(STARTED, became(State.FIXING, 3), events.Restated(J, now)) == now
+
+
+def test_a_board_may_begin_with_what_is_restated_alone() -> None:
+    board = Board(())
+    for name in ("b/b", "a/a"):
+        board.apply(Event(1, 1.0, events.Restated(name, Row(name, 1))))
+    assert board.rows == {"b/b": Row("b/b", 1), "a/a": Row("a/a", 1)}
+    assert list(board.rows) == ["b/b", "a/a"]
+
+
+# Remedies.
+
 FIX = (J, 1, "lock")
 STARTED = events.FixStarted(*FIX, ("rm x",))
 FIXED = events.Fixed(*FIX, 0.1, True)
 FAILED = events.FixFailed(*FIX, "exit 1")
+PROPOSED = Proposed(*FIX, 3, ("rm x",), ("none",))
+OTHER = PROPOSED._replace(fixup="key")
 
 
 @pytest.mark.parametrize(
@@ -79,10 +178,10 @@ FAILED = events.FixFailed(*FIX, "exit 1")
         ([STARTED, FIXED], 0, 1, 0),
         ([STARTED, FAILED], 0, 0, 1),
         ([STARTED, FIXED, STARTED, FIXED, STARTED, FAILED], 0, 2, 1),
-        ([STARTED, events.Skipped(9)], 0, 0, 0),
-        ([STARTED, events.Skipped(9), FIXED], 0, 1, 0),
+        ([FIXED], 0, 1, 0),
+        ([STARTED, events.Skipped(9), events.Restated(J, Row(J, 3))], 0, 0, 0),
         ([events.GaveUp(*FIX, "used up")], 0, 0, 1),
-        ([events.Proposed(*FIX, 3, ("rm x",), ("none",))], 0, 0, 1),
+        ([PROPOSED], 0, 0, 1),
         ([events.Matched(*FIX, 3, "a lock")], 0, 0, 0),
     ],
 )
@@ -90,6 +189,23 @@ def test_remedies_are_counted(facts: list[Fact], tasks: int, fixups: int, gave_u
     now = row(became(State.DONE), *facts)
     assert (now.tasks, now.fixups, now.gave_up) == (tasks, ("lock",) * fixups, ("lock",) * gave_up)
     assert now.is_at_rest is (tasks == 0)
+
+
+@pytest.mark.parametrize(
+    ("facts", "asking"),
+    [
+        ([PROPOSED], [PROPOSED]),
+        ([PROPOSED, OTHER], [PROPOSED, OTHER]),
+        ([PROPOSED, OTHER, STARTED], [OTHER]),
+        ([PROPOSED, events.FixStarted(J, 1, "other", ())], [PROPOSED]),
+        ([PROPOSED, became(State.FAILED)], [PROPOSED]),
+        ([PROPOSED, events.Spawned(J, 2, 78)], []),
+    ],
+)
+def test_what_wants_approval_is_asked_for_until_it_runs_or_the_next_run_begins(
+    facts: list[Fact], asking: list[Proposed]
+) -> None:
+    assert row(*facts).asking == tuple(asking)
 
 
 @pytest.mark.parametrize("state", State)
@@ -100,17 +216,24 @@ def test_a_job_is_at_rest_when_it_has_ended_for_now(state: State) -> None:
 @pytest.mark.parametrize(
     "fact",
     [
-        events.Output(J, 1, 9),
+        events.Cleared(J),
+        events.Skipped(9),
         events.Answered(J, 1, "Sure?"),
         events.Signalled(J, 1, "TERM"),
         events.Relieved(J, "output lines", 1, 2, 3),
-        events.Became("no/such", 1, State.DONE),
         events.Opened("/jobs.yaml", 1, "1"),
         events.Closed(),
     ],
 )
 def test_what_changes_no_row_changes_none(fact: Fact) -> None:
     assert row(fact) == row()
+
+
+def test_what_is_told_of_a_job_that_is_not_on_the_board_changes_nothing() -> None:
+    board = Board([(J, 1)])
+    for fact in (events.Became("no/such", 1, State.DONE), events.Output(events.LOG, 1, 9)):
+        board.apply(Event(1, 1.0, fact))
+    assert board.rows == {J: Row(J, 1)}
 
 
 @pytest.mark.parametrize(

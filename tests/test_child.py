@@ -96,6 +96,20 @@ def test_its_terminal_is_its_controlling_one_and_errors_have_another(spawn: Spaw
     assert size == f"{ROWS} {COLUMNS}"
 
 
+def test_who_has_a_terminal_is_told_that_it_has_another_size(spawn: Spawn) -> None:
+    one = spawn("trap 'stty size; stty size <&2' WINCH; echo up; while :; do sleep 0.01; done", has_tty=True)
+    assert line(one.out_fd) == "up"
+    one.resize(24, 100)
+    assert said(one.out_fd, lambda text: text.count(b"\n") == 2) == b"24 100\n24 100\n"
+
+
+def test_the_terminal_of_who_has_ended_and_a_pipe_have_no_size_and_no_error(spawn: Spawn) -> None:
+    spawn(CAT, has_input=True).resize(24, 100)
+    over = spawn("exit 0", has_tty=True)
+    ended(over)
+    over.resize(24, 100)
+
+
 def test_on_a_pipe_it_has_no_terminal_at_all(spawn: Spawn) -> None:
     one = spawn("(echo found >/dev/tty) 2>/dev/null || echo none; sleep 1000")
     assert line(one.out_fd) == "none"
@@ -318,3 +332,63 @@ def test_a_command_whose_output_is_wanted_is_not_waited_for_for_ever() -> None:
         child.capture(["sleep", "1000"], "/", {"PATH": os.environ["PATH"]}, 0.05)
     with pytest.raises(subprocess.CalledProcessError):
         child.capture(["/bin/sh", "-c", EXIT_7], "/", {}, DEADLINE)
+
+
+# What is started to live on.
+
+
+@pytest.fixture
+def log(tmp_path: Path) -> Path:
+    return tmp_path / "state" / "zap" / "runner.log"
+
+
+def detach(text: str, log: Path) -> bytes:
+    return child.detach(["/bin/sh", "-c", text], {"PATH": os.environ["PATH"], "WHO": "me"}, str(log))
+
+
+def reap(pid: int) -> int:
+    return os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1])
+
+
+def test_what_is_detached_says_a_line_and_lives_on_in_a_session_of_its_own(log: Path) -> None:
+    word, who, pid = detach("echo ready $WHO $$; exec sleep 1000", log).split()
+    try:
+        assert (word, who) == (b"ready", b"me")
+        assert os.getsid(int(pid)) == int(pid)
+        assert is_alive(int(pid))
+    finally:
+        os.kill(int(pid), signal.SIGKILL)
+        assert reap(int(pid)) == -signal.SIGKILL
+
+
+def test_what_a_detached_one_has_to_complain_of_is_in_its_log_behind_what_was_there(log: Path) -> None:
+    log.parent.mkdir(parents=True)
+    log.write_text("before\n")
+    reap(int(detach("echo trouble >&2; echo $$", log)))
+    assert log.read_text() == "before\ntrouble\n"
+
+
+def test_a_log_is_for_its_owner_alone(log: Path) -> None:
+    before = os.umask(0)
+    try:
+        reap(int(detach("echo $$", log)))
+    finally:
+        os.umask(before)
+    assert log.stat().st_mode & 0o777 == 0o600
+    assert log.parent.stat().st_mode & 0o077 == 0
+
+
+def test_one_that_ends_without_a_word_has_said_nothing(log: Path) -> None:
+    assert detach("echo $$ >&2; exit 3", log) == b""
+    assert reap(int(log.read_text())) == 3
+
+
+def test_one_that_cannot_be_started_leaves_nothing_open(log: Path) -> None:
+    before = belongings()
+    with pytest.raises(FileNotFoundError):
+        child.detach(["/no/such/program"], {}, str(log))
+    log.unlink()
+    log.mkdir()
+    with pytest.raises(IsADirectoryError):
+        child.detach(["true"], {}, str(log))
+    assert belongings() == before

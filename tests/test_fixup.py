@@ -9,7 +9,8 @@ import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from zap.fixup import LONGEST_CAPTURE, Call, Filled, Ledger, Refused, Triage, check, failed_examples, fill
+from zap.events import Line, Stream
+from zap.fixup import LONGEST_CAPTURE, Call, Filled, Ledger, Refused, Triage, check, failed_examples, fill, recall
 from zap.plan import Budget, Examples, Fixup, Match, Mode, Step, Wait
 
 SHELLS = ["dash", "bash"]
@@ -335,6 +336,48 @@ def test_an_old_line_does_not_call_in_the_next_run() -> None:
     triage.read("out", b"oh a\n", 1)
     triage.reset()
     assert triage.on_exit(1) is None
+
+
+def spoken(*said: tuple[Stream, bytes]) -> list[Line]:
+    return [Line(number, 1.0, stream, 1, text) for number, (stream, text) in enumerate(said, 41)]
+
+
+def test_the_newest_line_that_calls_is_recalled_whatever_its_stream() -> None:
+    lines = spoken(("out", b'name "a"'), ("err", b'\x1b[31mname "b"'), ("out", b"well"), ("err", b"well"))
+    assert recall(NAMED, ["x"], lines) == Call(NAMED, 42, {"name": "b"})
+    assert recall(NAMED, ["x"], lines[:1]) == Call(NAMED, 41, {"name": "a"})
+    assert recall(NAMED, ["x"], spoken(("err", b'name "b"'), ("out", b'name "c"'))) == Call(NAMED, 42, {"name": "c"})
+
+
+def test_a_line_that_calls_only_with_an_exit_is_recalled_too() -> None:
+    """The job has ended long ago; what it said is what counts."""
+    assert recall(LINE_AND_EXIT, ["x"], spoken(("out", b"oh no"))) == Call(LINE_AND_EXIT, 41, {"what": "no"})
+
+
+def test_an_unfinished_line_is_recalled() -> None:
+    prompt = Line(9, 1.0, "out", 1, b'name "a"?', is_open=True)
+    assert recall(NAMED, ["x"], [prompt]) == Call(NAMED, 9, {"name": "a"})
+
+
+def test_of_two_patterns_on_one_line_the_first_counts() -> None:
+    of = fixup(match=[Match("(?P<name>b+)"), Match("(?P<name>a+)")])
+    assert recall(of, ["x"], spoken(("out", b"aabb"))) == Call(of, 41, {"name": "bb"})
+
+
+@pytest.mark.parametrize(
+    ("of", "said"),
+    [
+        (NAMED, []),
+        (NAMED, [("out", b"well"), ("err", b"")]),
+        (NAMED, [("zap", b'name "a"')]),
+        (ON_ERR, [("out", b"oops")]),
+        (ON_EXIT, [("out", b"exit 7")]),
+        (fixup(match=[Match("oops", command="podman")]), [("out", b"oops")]),
+    ],
+)
+def test_without_a_line_that_calls_nothing_is_captured(of: Fixup, said: list[tuple[Stream, bytes]]) -> None:
+    """What zap says, or a remedy, calls for nothing either."""
+    assert recall(of, ["x"], spoken(*said)) == Call(of, 0, {})
 
 
 def test_a_budget_is_spent_and_comes_back() -> None:

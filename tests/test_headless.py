@@ -20,7 +20,7 @@ import pytest
 
 from zap import events, headless, requests
 from zap.buffer import Buffer
-from zap.events import Event, Fact, State, Status, Stream
+from zap.events import Event, Fact, Row, State, Status, Stream
 from zap.headless import Options
 from zap.plan import Bound, Command, Job, Plan, System
 from zap.requests import Request
@@ -54,8 +54,8 @@ class Recorded:
     async def ask(self, request: Request) -> None:
         self.asked.append(request)
 
-    async def watch(self, since: int = 0) -> AsyncIterator[Event]:
-        n = since
+    async def watch(self, since: int | None = 0) -> AsyncIterator[Event]:
+        n = since or 0
         for scene in chain(self.scenes, [events.Closed()]):
             fact: Fact | None
             if isinstance(scene, Said):
@@ -68,8 +68,15 @@ class Recorded:
             n += 1
             yield Event(n, float(n), fact)
 
-    async def tail(self, job: str, since: int = 0, at_most: int = 1000) -> Tail:
-        return self.buffers[job].tail(since, at_most)
+    async def tail(
+        self,
+        job: str,
+        since: int = 0,
+        at_most: int = 1000,
+        widest: int | None = None,
+        known: tuple[int, int] | None = None,
+    ) -> Tail:
+        return self.buffers[job].tail(since, at_most, widest, known)
 
     async def plan(self) -> Plan:
         jobs = tuple(Job(job, "", (Command("one"), Command("two")), "/") for job in (A, B))
@@ -220,6 +227,34 @@ def test_a_skip_is_survived_and_told(paper: Paper) -> None:
     assert code == 0
     assert [item["events"] for item in paper.told if item["event"] == "skipped"] == [900]
     assert [item["text"] for item in paper.told if item["event"] == "line"] == ["still here"]
+
+
+def restated(state: State, job: str = A, **fields: Any) -> Fact:
+    return events.Restated(job, Row(job, 2, state, epoch=1, **fields))
+
+
+@pytest.mark.parametrize(
+    ("facts", "is_over"),
+    [
+        ([restated(State.DONE)], True),
+        ([restated(State.RUNNING)], False),
+        ([restated(State.DONE, tasks=1)], False),
+        ([restated(State.DONE, tasks=1), events.Fixed(A, 1, "lock", 0.1, False)], True),
+    ],
+)
+def test_the_end_may_be_among_what_was_skipped(paper: Paper, facts: list[Fact], is_over: bool) -> None:
+    """Also that of a remedy: how it is now says whether there is anything to wait for."""
+    fix = events.FixStarted(A, 1, "lock", ("rm x",))
+    session = Recorded(*started(), fix, events.Skipped(900), *facts)
+    paper.run(session)
+    assert (requests.Close() in session.asked) is is_over
+
+
+def test_a_failure_may_be_among_what_was_skipped(paper: Paper) -> None:
+    failed = restated(State.FAILED, exit=Status(4), why="exit 4", lines=1)
+    session = Recorded(*started(), Said("no such region\n"), events.Skipped(900), restated(State.DONE, B), failed)
+    assert paper.run(session) == 4
+    assert "exit 4" in paper.summary[1] and "last words: no such region" in paper.summary[2]
 
 
 # Prompts.

@@ -20,6 +20,7 @@ from zap.machine import (
     Emptied,
     EndRemedy,
     Exited,
+    Fix,
     Heal,
     Impossible,
     Kill,
@@ -43,6 +44,7 @@ INPUTS = (
     Stop(),
     Stop(is_hurried=True),
     Restart(),
+    Fix(CALL),
     Spawned(1),
     NotSpawned(1, "no such file"),
     Called(1, CALL),
@@ -75,7 +77,7 @@ def facts(place: Place) -> Iterator[tuple[machine.Input, World]]:
     """Everything that can happen next, and what is true after it."""
     run, world = place
     epoch = run.epoch
-    yield from ((given, world) for given in (Start(), Stop(), Stop(is_hurried=True), Restart()))
+    yield from ((given, world) for given in (Start(), Stop(), Stop(is_hurried=True), Restart(), Fix(CALL), Fix(TELL)))
     if run.due is not None:
         yield Due(), world
     if world.is_spawning:
@@ -157,6 +159,7 @@ def walk(setting: Job) -> dict[Place, set[tuple[str, Place]]]:
     return places
 
 
+WISHES = {"Start", "Stop", "Restart", "Fix"}
 SETTINGS = [
     job(restart=restart, tries=tries, success_codes=codes)
     for restart in ("never", "on-failure", "always")
@@ -188,7 +191,7 @@ def test_a_wish_to_stop_always_ends_in_rest(setting: Job) -> None:
             if place in seen:
                 continue
             seen.add(place)
-            queue += [reached for name, reached in places[place] if name not in ("Start", "Restart")]
+            queue += [reached for name, reached in places[place] if name not in WISHES]
         assert all(not place.run.is_wanted for place in seen)
         assert all(place.run.state is not State.STARTING or place.world.is_spawning for place in seen)
         # Everything that the world still owes (an end, a KILL that works) leads to rest: no place without a way there.
@@ -197,6 +200,37 @@ def test_a_wish_to_stop_always_ends_in_rest(setting: Job) -> None:
         while more := {p for p in seen - reaching if any(reached in reaching for _, reached in places[p])}:
             reaching |= more
         assert reaching == seen
+
+
+@pytest.mark.parametrize("setting", SETTINGS[::4], ids=lambda it: it.restart)
+def test_a_wish_to_fix_always_ends_in_the_remedy(setting: Job) -> None:
+    """From wherever a job can be fixed, whatever else happens but a person's wish, its remedy is what runs next."""
+    places = walk(setting)
+    cannot = (State.STARTING, State.FIXING)
+    for place, onward in places.items():
+        if place.run.state in cannot:
+            assert {reached for name, reached in onward if name == "Fix"} == {place}
+    queue = [
+        reached
+        for place, onward in places.items()
+        for name, reached in onward
+        if name == "Fix" and place.run.state not in cannot
+    ]
+    seen: set[Place] = set()
+    while queue:
+        place = queue.pop()
+        if place in seen:
+            continue
+        seen.add(place)
+        assert place.run.is_wanted
+        if place.run.state is State.FIXING:
+            assert place.world == World(has_remedy=True)
+            continue
+        assert (place.run.state, place.run.after) == (State.STOPPING, machine.After.FIX)
+        onward = {reached for name, reached in places[place] if name not in WISHES}
+        assert any(reached.run.state is State.FIXING for reached in onward)
+        queue += onward
+    assert {place.run.call for place in seen} == {CALL, TELL}
 
 
 @pytest.mark.parametrize("state", State)
@@ -320,6 +354,71 @@ def test_what_a_person_stopped_is_never_healed() -> None:
     stopping = live(JOB, Start(), Spawned(1), Stop())
     assert step(stopping, Called(1, CALL), JOB, 0.0) == (stopping, ())
     assert live(JOB, Start(), Spawned(1), Called(1, CALL), Stop(), Exited(1, Status(code=1))).state is State.STOPPED
+
+
+def fixed(run: Run, call: Call = CALL) -> tuple[Run, tuple[machine.Action, ...]]:
+    return step(run, Fix(call), JOB, 50.0)
+
+
+@pytest.mark.parametrize(
+    "past",
+    [
+        (),
+        (Start(), Spawned(1), Stop(), Exited(1, Status(signal="TERM"))),
+        (Start(), Spawned(1), Exited(1, Status(code=0))),
+        (Start(), Spawned(1), Exited(1, Status(code=1))),
+    ],
+    ids=["never begun", "stopped", "done", "failed"],
+)
+def test_a_job_at_rest_is_fixed_at_once_and_then_started(past: tuple[machine.Input, ...]) -> None:
+    run = live(JOB, *past)
+    assert run.state.is_rest
+    run, actions = fixed(run)
+    assert (run.state, run.why, actions) == (State.FIXING, "fixup port-in-use", (Heal(CALL),))
+    assert run.due == 50.0 + machine.REMEDY_MOST
+    epoch = run.epoch
+    run, actions = step(run, Remedied(epoch), JOB, 51.0)
+    assert (run.state, actions) == (State.STARTING, (Spawn(epoch + 1),))
+
+
+def test_a_job_that_waits_for_its_next_start_is_fixed_at_once() -> None:
+    setting = job(restart="on-failure")
+    waiting = live(setting, Start(), Spawned(1), Exited(1, Status(code=1)))
+    assert waiting.state is State.BACKOFF
+    run, actions = step(waiting, Fix(CALL), setting, 0.1)
+    assert (run.state, run.failures, actions) == (State.FIXING, 0, (Heal(CALL),))
+
+
+@pytest.mark.parametrize("given", [(), (Due(),)], ids=["running", "ready"])
+def test_a_job_that_lives_is_ended_first_and_its_failures_are_forgotten(given: tuple[machine.Input, ...]) -> None:
+    setting = job(restart="on-failure", backoff=Backoff(1.0, 2.0, 30.0, 0.0))
+    run = live(setting, Start(), Spawned(1), Exited(1, Status(code=1)), Due(), Spawned(2), *given)
+    assert run.failures == 1
+    run, actions = step(run, Fix(CALL), setting, 5.0)
+    assert (run.state, run.why, run.failures, actions) == (State.STOPPING, "fixup port-in-use", 0, ())
+    run, actions = step(run, Due(), setting, 5.0 + PATIENCE)
+    assert actions == (AskToEnd(),)
+    run, actions = step(run, Exited(2, Status(signal="TERM")), setting, 6.0)
+    assert (run.state, actions) == (State.FIXING, (Heal(CALL),))
+
+
+@pytest.mark.parametrize("wish", [Stop(), Stop(is_hurried=True), Restart()])
+def test_a_wish_to_fix_takes_the_place_of_what_should_have_followed(wish: machine.Input) -> None:
+    ending = live(JOB, Start(), Spawned(1), wish)
+    run, actions = fixed(ending)
+    assert (run.due, run.ladder, actions) == (ending.due, ending.ladder, ())  # the grace that runs goes on
+    assert run.why == "fixup port-in-use"
+    assert step(run, Exited(1, Status(signal="TERM")), JOB, 51.0)[1] == (Heal(CALL),)
+
+
+def test_the_newest_wish_counts() -> None:
+    ending, _ = fixed(live(JOB, Start(), Spawned(1)))
+    other, _ = fixed(ending, TELL)
+    assert step(other, Exited(1, Status(code=1)), JOB, 51.0)[1] == (Heal(TELL),)
+    stopped, _ = step(ending, Stop(), JOB, 51.0)
+    assert step(stopped, Exited(1, Status(code=1)), JOB, 52.0)[0].state is State.STOPPED
+    called, _ = step(ending, Called(1, TELL), JOB, 51.0)  # a line is no wish
+    assert step(called, Exited(1, Status(code=1)), JOB, 52.0)[1] == (Heal(CALL),)
 
 
 def test_a_remedy_that_takes_too_long_is_ended_and_has_failed() -> None:

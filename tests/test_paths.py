@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 import pytest
@@ -91,6 +92,64 @@ def test_the_cache_is_where_the_xdg_says(environ: dict[str, str], folder: str | 
     assert paths.cache_folder(environ) == folder
 
 
+@pytest.mark.parametrize(
+    ("environ", "file"),
+    [
+        ({"XDG_CONFIG_HOME": "/config", "HOME": "/home/me"}, "/config/zap/config.yaml"),
+        ({"XDG_CONFIG_HOME": "config", "HOME": "/home/me"}, "/home/me/.config/zap/config.yaml"),
+        ({"HOME": "/home/me"}, "/home/me/.config/zap/config.yaml"),
+        ({"XDG_CONFIG_HOME": "/config"}, "/config/zap/config.yaml"),
+        ({"HOME": ""}, None),
+        ({}, None),
+    ],
+)
+def test_what_a_person_prefers_is_where_the_xdg_says(environ: dict[str, str], file: str | None) -> None:
+    assert paths.config_file(environ) == file
+
+
 def test_the_bundled_fixups_are_found_from_anywhere(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
     assert "port-in-use.yaml" in {path.name for path in Path(paths.bundled_fixups()).iterdir()}
+
+
+# Where a runner is found, and what it leaves.
+
+
+def test_plans_are_told_apart_by_their_path() -> None:
+    one = paths.plan_id("/home/me/jobs.yaml")
+    assert one == paths.plan_id("/home/me/jobs.yaml")
+    assert one != paths.plan_id("/home/you/jobs.yaml")
+    assert len(paths.plan_id("/caf\udce9/jobs.yaml")) == len(one) == 12
+    assert set(one) <= set("0123456789abcdef")
+
+
+@pytest.mark.parametrize(
+    ("base", "is_taken"), [("{folder}", True), ("relative", False), ("{folder}/jobs.yaml", False), ("", False)]
+)
+def test_a_runner_is_found_below_the_runtime_folder_where_there_is_one(
+    folder: Path, base: str, is_taken: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(folder)
+    (folder / "relative").mkdir()
+    environ = {"XDG_RUNTIME_DIR": base.format(folder=folder), "HOME": "/home/me"}
+    expected = f"{folder}/zap/abc" if is_taken else f"/tmp/zap-{os.getuid()}/abc"
+    assert paths.runtime_folder(environ, "abc") == expected
+
+
+def test_without_a_runtime_folder_each_person_has_one_of_their_own() -> None:
+    assert paths.runtime_folder({}, "abc") == f"/tmp/zap-{os.getuid()}/abc"
+    assert paths.runtime_folder({"XDG_RUNTIME_DIR": "/no/such/folder"}, "abc") == f"/tmp/zap-{os.getuid()}/abc"
+
+
+@pytest.mark.parametrize(
+    ("environ", "file"),
+    [
+        ({"XDG_STATE_HOME": "/state", "HOME": "/home/me"}, "/state/zap/abc/runner.log"),
+        ({"XDG_STATE_HOME": "state", "HOME": "/home/me"}, "/home/me/.local/state/zap/abc/runner.log"),
+        ({"HOME": "/home/me"}, "/home/me/.local/state/zap/abc/runner.log"),
+        ({"XDG_STATE_HOME": "/state"}, "/state/zap/abc/runner.log"),
+        ({"HOME": "", "XDG_RUNTIME_DIR": "/tmp"}, "/tmp/zap/abc/runner.log"),
+    ],
+)
+def test_a_runners_log_is_where_the_xdg_says(environ: dict[str, str], file: str) -> None:
+    assert paths.log_file(environ, "abc") == file

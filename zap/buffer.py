@@ -5,6 +5,8 @@ from __future__ import annotations
 from array import array
 from bisect import bisect_right
 from collections import deque
+from collections.abc import Iterable, Iterator, Sequence
+from itertools import islice
 
 from zap.events import Line, Stream
 from zap.plan import KIB, Bound
@@ -25,18 +27,20 @@ class Buffer:
     is at any time `size` plus `dropped_bytes`, and `last` lines were completed, of which `dropped_lines` are gone.
     """
 
-    __slots__ = ("_blocks", "_held", "_most_bytes", "_most_lines", "_open", "_taken", "first", "last", "read")
+    __slots__ = ("_blocks", "_held", "_most_bytes", "_most_lines", "_open", "_said", "errors", "first", "last", "read")
 
     def __init__(self, bound: Bound) -> None:
         self._most_lines, self._most_bytes = bound
-        self._blocks = deque([_Block(1)])  # the newest is never sealed; of the oldest some lines may be gone already
+        self._said = [0] * len(_STREAMS)  # bytes, by stream
+        self._blocks = deque([_Block(1, self._said)])  # the newest is never sealed; the oldest may be half gone already
         self._open = {stream: _Open() for stream in _STREAMS}
-        self._taken = 0
         self._held = 0
         self.first = 1
         """The number of the oldest line that is kept; `last + 1` when there is none."""
         self.last = 0
         """The number of the newest complete line."""
+        self.errors = 0
+        """How many lines of stream `err` were completed."""
         self.read: int | None = None
         """Who wants every line has read so far: what is newer is kept beyond the bound of lines, not that of bytes."""
 
@@ -52,7 +56,7 @@ class Buffer:
 
     @property
     def dropped_bytes(self) -> int:
-        return self._taken - self.size
+        return sum(self._said) - self.size
 
     @property
     def is_open(self) -> bool:
@@ -60,8 +64,8 @@ class Buffer:
 
     def append(self, data: bytes, at: float, stream: Stream, command: int) -> tuple[int, bytes]:
         """Take a chunk as it was read. The number of the first line that it completes, and all that it completes."""
-        first = self.last + 1
-        self._taken += len(data)
+        first, kind = self.last + 1, _KINDS[stream]
+        self._said[kind] += len(data)
         self._held += len(data)
         end = data.rfind(b"\n") + 1
         line = self._open[stream]
@@ -84,8 +88,12 @@ class Buffer:
                 block.data += lines
             block.starts.append(first - block.origin)
             block.times.append(at)
-            block.kinds.append(command << 2 | _KINDS[stream])
-            self.last += lines.count(b"\n")
+            block.kinds.append(command << 2 | kind)
+            block.ends[kind] = self._said[kind] - len(data) + end
+            count = lines.count(b"\n")
+            self.last += count
+            if stream == "err":
+                self.errors += count
             if self.last - self.first >= self._most_lines:
                 self._bound_lines()
         if end < len(data):
@@ -109,36 +117,82 @@ class Buffer:
         """Let everything go. It counts as dropped, and numbers go on."""
         self._held = 0
         self.first = self.last + 1
-        self._blocks = deque([_Block(self.first)])
+        self._blocks = deque([_Block(self.first, self._blocks[-1].ends)])
         self._open = {stream: _Open() for stream in _STREAMS}
 
-    def tail(self, since: int, at_most: int) -> Tail:
-        """Complete lines above `since`, at most so many, and behind the last of all the unfinished ones."""
+    def tail(self, since: int, at_most: int, widest: int | None = None, known: tuple[int, int] | None = None) -> Tail:
+        """Complete lines above `since`, at most so many, and behind the last of all the unfinished ones.
+
+        `widest` and `known` are the session's.
+        """
         number = max(since + 1, self.first)
         end = min(number + at_most, self.last + 1)
         lines: list[Line] = []
-        for index, block in enumerate(self._blocks):
-            after = self._blocks[index + 1].first if index + 1 < len(self._blocks) else self.last + 1
+        for block, after in self._spans():
             if number < min(after, end):
                 lines += block.read(number, min(after, end), after)
                 number = after
-            if after >= end:
-                break
         reached = max(since, self.first - 1, end - 1)
-        if reached >= self.last:
-            lines += [
-                Line(self.last + 1, line.at, stream, line.command, bytes(line.data), True)
-                for stream, line in self._open.items()
-                if line.data
-            ]
-        return Tail(tuple(lines), reached, max(0, self.first - 1 - since))
+        begun = self._unfinished() if reached >= self.last else []
+        dropped = max(0, self.first - 1 - since)
+        if known is not None:
+            news, known = self._unknown(lines, begun, known, is_all=reached >= self.last)
+            if widest is not None:
+                news = [line._replace(text=line.text[max(len(line.text) - widest, 0) :]) for line in news]
+            return Tail(tuple(news), reached, dropped, known)
+        if widest is not None:
+            whole = [line._replace(text=_part(line, widest)) for line in [*lines, *begun]]
+        else:
+            whole = [line._replace(text=line.text.rstrip(b"\r")) if line.text[-1:] == b"\r" else line for line in lines]
+            whole += begun
+        return Tail(tuple(whole), reached, dropped)
+
+    def _spans(self) -> Iterator[tuple[_Block, int]]:
+        """The blocks, each with the number behind its last line."""
+        begins = [block.first for block in islice(self._blocks, 1, None)]
+        return zip(self._blocks, [*begins, self.last + 1], strict=True)
+
+    def _unfinished(self) -> list[Line]:
+        return [
+            Line(self.last + 1, line.at, stream, line.command, bytes(line.data), True)
+            for stream, line in self._open.items()
+            if line.data
+        ]
+
+    def _unknown(
+        self, lines: Sequence[Line], begun: Sequence[Line], known: tuple[int, int], is_all: bool
+    ) -> tuple[list[Line], tuple[int, int]]:
+        """Less what the reader has had of each stream, and how much of it he has had then."""
+        had = [*known, 0]
+        ends = self._ends(lines[-1].number) if lines else had
+        at = list(ends)
+        news = []
+        for line in reversed(lines):
+            kind = _KINDS[line.stream]
+            at[kind] -= len(line.text) + 1
+            news.append(line._replace(text=line.text[max(had[kind] - at[kind], 0) :]))
+        news.reverse()
+        for line in begun:
+            kind = _KINDS[line.stream]
+            begin = self._said[kind] - len(line.text)
+            news.append(line._replace(text=line.text[max(had[kind] - begin, 0) :]))
+        out, err, _ = self._said if is_all else map(max, had, ends)
+        return news, (out, err)
+
+    def _ends(self, number: int) -> list[int]:
+        """How much each stream had said when it came to the end of this line."""
+        block, after = next((block, after) for block, after in self._spans() if number < after)
+        ends = list(block.ends)
+        for line in block.read(number + 1, after, after) if number + 1 < after else ():
+            ends[_KINDS[line.stream]] -= len(line.text) + 1
+        return ends
 
     def _next_block(self) -> _Block:
+        block = _Block(self.last + 1, self._blocks[-1].ends)
         if self._blocks[-1].data:
             self._blocks[-1].seal()
         else:
             self._blocks.pop()
-        block = _Block(self.last + 1)
         self._blocks.append(block)
         return block
 
@@ -179,6 +233,14 @@ class Buffer:
                     self._blocks.popleft()
 
 
+def _part(line: Line, widest: int) -> bytes:
+    """Of what is too long, what a terminal shows first: the end, where the line still grows or returns went over it."""
+    text = line.text if line.is_open else line.text.rstrip(b"\r")
+    if len(text) <= widest:
+        return text
+    return text[len(text) - widest :] if line.is_open or b"\r" in text else text[:widest]
+
+
 class _Open:
     """A line without its newline; `command` stays when it is over."""
 
@@ -194,13 +256,14 @@ class _Block:
     """Complete lines from the number `first` on.
 
     What lines have in common is noted where it changes: the line's number less `origin`, its time, and in one number
-    its command and stream.
+    its command and stream. `ends` is how much each stream had said by the end of its last line here, or before.
     """
 
-    __slots__ = ("data", "first", "kinds", "origin", "starts", "times")
+    __slots__ = ("data", "ends", "first", "kinds", "origin", "starts", "times")
 
-    def __init__(self, first: int) -> None:
+    def __init__(self, first: int, ends: Iterable[int]) -> None:
         self.first = self.origin = first
+        self.ends = list(ends)
         self.data = bytearray()
         self.starts = array("I")
         self.times = array("d")
@@ -235,6 +298,6 @@ class _Block:
             while note + 1 < len(self.starts) and self.starts[note + 1] <= number - self.origin:
                 note += 1
             kind = self.kinds[note]
-            lines.append(Line(number, self.times[note], _STREAMS[kind & 3], kind >> 2, text.rstrip(b"\r")))
+            lines.append(Line(number, self.times[note], _STREAMS[kind & 3], kind >> 2, text))
             number += 1
         return lines

@@ -83,6 +83,13 @@ class Child:
         except OSError:  # full, or closed by the other side
             return 0
 
+    def resize(self, rows: int, columns: int) -> None:
+        """Its terminals are so large now; who has one is told by SIGWINCH (ioctl_tty(2))."""
+        if self.has_tty:
+            for fd in (self.out_fd, self.err_fd):
+                with contextlib.suppress(OSError):
+                    _set_size(fd, rows, columns)
+
     def close(self) -> None:
         """Reaps it and lets go of its streams. Only after it has ended."""
         self._popen.wait()
@@ -105,7 +112,7 @@ def spawn(
             for _ in range(2):
                 master, slave = os.openpty()
                 opened += [master, slave]
-                fcntl.ioctl(slave, termios.TIOCSWINSZ, struct.pack("HHHH", ROWS, COLUMNS, 0, 0))
+                _set_size(slave, ROWS, COLUMNS)
                 ours.append(master)
             out, err = opened[1], opened[3]
             argv = [*argv, os.ttyname(out)]
@@ -184,13 +191,13 @@ def adopt_orphans() -> bool:
         return False
 
 
-def make_room(children: int) -> int | None:
-    """Raises the limit of open files, if so many children need it; the former one, which is what they shall have.
+def make_room(children: int, clients: int = 0) -> int | None:
+    """Raises the limit of open files, if so many of both need it; the former one, which is what children shall have.
 
     None when nothing was changed: there is room, or more cannot be had, and then a spawn will say so (EMFILE).
     """
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
-    needed = children * FILES_PER_CHILD + FILES_OF_OURS
+    needed = children * FILES_PER_CHILD + clients + FILES_OF_OURS
     if soft == resource.RLIM_INFINITY or needed <= soft:
         return None
     try:
@@ -207,12 +214,75 @@ def capture(argv: Sequence[str], cwd: str, env: Mapping[str, str], seconds: floa
     ).stdout
 
 
+def hand_over(argv: Sequence[str], env: Mapping[str, str]) -> int:
+    """Runs a program on our own terminal until it ends; its code. Ctrl+C is for it alone. OSError: it is not there."""
+    before = signal.signal(signal.SIGINT, lambda *_: None)  # what is ignored would be so for the program as well
+    try:
+        with subprocess.Popen(argv, env=env) as program:
+            return program.wait()
+    finally:
+        signal.signal(signal.SIGINT, before)
+
+
+def suspend() -> None:
+    """Asks our whole group to stop, as Ctrl+Z does in a terminal: also who has started us and waits, such as make."""
+    os.kill(0, signal.SIGTSTP)
+
+
+def detach(argv: Sequence[str], env: Mapping[str, str], log: str) -> bytes:
+    """Starts a process of its own, in a session of its own, whose errors go to the file `log`, appended.
+
+    Blocks until it closes its standard output or says a whole line there, and returns what it said. OSError: it could
+    not be started.
+    """
+    os.makedirs(os.path.dirname(log), mode=0o700, exist_ok=True)
+    reading, writing = os.pipe()
+    with open(reading, "rb") as told:
+        try:
+            with open(os.open(log, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600), "wb") as errors:
+                subprocess.Popen(
+                    argv, env=env, stdin=subprocess.DEVNULL, stdout=writing, stderr=errors, start_new_session=True
+                ).returncode = 0  # nobody waits for it: it outlives us
+        finally:
+            os.close(writing)
+        return told.readline()
+
+
+def pipe(argv: Sequence[str], data: bytes, env: Mapping[str, str], seconds: float) -> bool:
+    """Gives a command the data to read; whether it ended well. Blocks at most so many seconds, then it is killed.
+
+    What it prints is let go. It may leave a process in the background, as xclip does, which goes on after us.
+    """
+    try:
+        popen = subprocess.Popen(
+            argv,
+            stdin=subprocess.PIPE,
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.DEVNULL,
+            env=env,
+            start_new_session=True,
+        )
+    except OSError:
+        return False
+    with popen:
+        try:
+            popen.communicate(data, seconds)
+        except subprocess.TimeoutExpired:
+            os.killpg(popen.pid, signal.SIGKILL)
+            return False
+    return popen.returncode == 0
+
+
 def name(signal_number: int) -> str:
     """A signal's name without SIG; `RT5` and the like for those that have none."""
     try:
         return signal.Signals(signal_number).name.removeprefix("SIG")
     except ValueError:
         return f"RT{signal_number - signal.SIGRTMIN}"
+
+
+def _set_size(fd: int, rows: int, columns: int) -> None:
+    fcntl.ioctl(fd, termios.TIOCSWINSZ, struct.pack("HHHH", rows, columns, 0, 0))
 
 
 def _watch_end(pid: int) -> int:

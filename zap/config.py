@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import os
 import pathlib
 from collections.abc import Iterable, Mapping
@@ -11,7 +10,7 @@ from typing import Any, NamedTuple, TypeVar, get_args
 from pydantic import ValidationError
 from pydantic_core import ErrorDetails
 
-from zap import commands, document, fixup, kinds, matcher, plan, settings
+from zap import commands, document, fixup, kinds, matcher, paths, plan, settings
 from zap.document import Document, Path
 from zap.errors import ConfigError, Problem
 
@@ -70,7 +69,7 @@ class _Loading:
         return Loaded(
             plan=plan.Plan(
                 path=path,
-                id=hashlib.sha256(os.fsencode(path)).hexdigest()[:12],
+                id=paths.plan_id(path),
                 systems=systems,
                 fixups=tuple(self._fixups[name] for name in sorted(self._fixups)),
             ),

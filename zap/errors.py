@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
-from zap.plan import Where
+if TYPE_CHECKING:  # whoever only wants to fail does without the other words, which take a while
+    from zap.plan import Where
 
 
 class ZapError(Exception):

@@ -28,6 +28,7 @@ _SEQUENCE = re.compile(
 _UNFINISHED = re.compile(rb"\x1b(?:\[[0-?]*[ -/]*|[]PX^_][^\x07\x18\x1a\n]*|[ -/]*)\Z")
 _HALF_LETTER = re.compile(rb"(?:[\xc2-\xf4]|[\xe0-\xf4][\x80-\xbf]|[\xf0-\xf4][\x80-\xbf]{2})\Z")
 _COLOUR = re.compile(rb"\x1b\[[0-9;:]{0,64}m")
+_COLOURED = re.compile(rb"(?:[\t -~]++|" + _COLOUR.pattern + rb")*+")
 _COLOUR_TEXT = re.compile(_COLOUR.pattern.decode())
 _LAST_IS_RESET = re.compile(r"\x1b\[[0;]*m[^\x1b]*\Z")
 
@@ -60,7 +61,8 @@ def safe(text: bytes) -> str:
     """
     if text.isascii() and (line := text.decode()).isprintable():  # most lines are, and it costs a tenth
         return line
-    line = _seen(_SEQUENCE.sub(_keep_colour, text))
+    # What is of ASCII and colour alone is as it should be, and to see that takes a tenth as well.
+    line = text.decode() if _COLOURED.fullmatch(text) else _seen(_SEQUENCE.sub(_keep_colour, text))
     last = line.rfind("\x1b")
     return line if last < 0 or _LAST_IS_RESET.match(line, last) else line + RESET
 

@@ -6,6 +6,7 @@ from enum import StrEnum
 from typing import Literal, NamedTuple
 
 Stream = Literal["out", "err", "zap"]
+LOG = "zap"  # what the runner's own log is called where a job's name is wanted
 
 
 class State(StrEnum):
@@ -51,6 +52,19 @@ class Line(NamedTuple):
     is_open: bool = False
 
 
+class Load(NamedTuple):
+    """What a job's shell and all its family use.
+
+    `cpu` is the average since the look before, in percent of one processor: two of them at work are 200.0. `memory` is
+    what is resident, in bytes, added up: a page that several processes share counts in each. `processes` live.
+    """
+
+    job: str
+    cpu: float
+    memory: int
+    processes: int
+
+
 # Facts about one job. `epoch` counts the job's children from 1, so that nothing stale is taken for news.
 
 
@@ -81,10 +95,13 @@ class NotSpawned(NamedTuple):
 
 
 class CommandStarted(NamedTuple):
+    """`line` is the number of the first line that it can have said."""
+
     job: str
     epoch: int
     command: int
     text: str
+    line: int = 0
 
 
 class CommandEnded(NamedTuple):
@@ -113,12 +130,23 @@ class Signalled(NamedTuple):
 
 
 class Output(NamedTuple):
-    """A pointer: lines `first` to `last` can be fetched; with `is_open` there is an unfinished line behind them."""
+    """A pointer: lines `first` to `last` can be fetched; with `is_open` there is an unfinished line behind them.
+
+    `errors` lines of stream `err` have been completed so far. A newer pointer takes the place of one that a reader has
+    not had yet; he goes on from what he has, and may so hear of a job's last lines behind its exit.
+    """
 
     job: str
     first: int
     last: int
     is_open: bool = False
+    errors: int = 0
+
+
+class Cleared(NamedTuple):
+    """Somebody let the job's lines go; numbers go on."""
+
+    job: str
 
 
 class Matched(NamedTuple):
@@ -202,7 +230,85 @@ class Relieved(NamedTuple):
     window: float
 
 
+class Ran(NamedTuple):
+    """A command as it ran in child `epoch`: from line `line` on, since `at`; without a status it has not ended."""
+
+    epoch: int
+    command: int
+    line: int
+    at: float
+    status: Status | None = None
+    seconds: float | None = None
+
+
+class Row(NamedTuple):
+    """A job as far as the events tell. `begun`, `since` and `spawned` are times on the wall; `fixups` have healed it.
+
+    `commands` is how many the job has, `command` the one that runs or ran last. `tasks` counts remedies that run.
+    `lines` and `errors` (those of stream `err`) have been completed so far. `asking` are fixups that want approval,
+    `ran` the commands that ran last, oldest first.
+    """
+
+    job: str
+    commands: int
+    state: State = State.STOPPED
+    epoch: int = 0
+    since: float = 0.0
+    begun: float | None = None
+    spawned: float | None = None
+    pid: int = 0
+    command: int = 0
+    text: str = ""
+    exit: Status | None = None
+    why: str = ""
+    seconds: float | None = None
+    fixups: tuple[str, ...] = ()
+    gave_up: tuple[str, ...] = ()
+    asking: tuple[Proposed, ...] = ()
+    ran: tuple[Ran, ...] = ()
+    tasks: int = 0
+    lines: int = 0
+    errors: int = 0
+    cpu: float = 0.0
+    memory: int = 0
+
+    @property
+    def restarts(self) -> int:
+        return max(self.epoch - 1, 0)
+
+    @property
+    def is_at_rest(self) -> bool:
+        return self.state.is_rest and not self.tasks
+
+    @property
+    def code(self) -> int:
+        """What a shell would say of how the last child ended; 127 when there was none."""
+        if self.exit is None:
+            return 127
+        if self.exit.code is not None:
+            return self.exit.code
+        return 128 + _NUMBERS.get(self.exit.signal or "", 0)
+
+
+# signal(7); the ones that a job is likely to die of have the same number on every system that zap knows.
+_NUMBERS = {"HUP": 1, "INT": 2, "QUIT": 3, "ILL": 4, "TRAP": 5, "ABRT": 6, "FPE": 8, "KILL": 9, "SEGV": 11, "PIPE": 13}
+_NUMBERS |= {"ALRM": 14, "TERM": 15}
+
+
+class Restated(NamedTuple):
+    """How a job is, for a reader who has not followed how it came to that."""
+
+    job: str
+    row: Row
+
+
 # Facts about the whole.
+
+
+class Measured(NamedTuple):
+    """What jobs use; those whose figures have not changed are left out."""
+
+    loads: tuple[Load, ...]
 
 
 class Opened(NamedTuple):
@@ -214,7 +320,10 @@ class Opened(NamedTuple):
 
 
 class Skipped(NamedTuple):
-    """This reader was too slow: so many events up to this one are gone for it. How each job is now follows."""
+    """This reader was too slow: what was numbered from `events` before this one is gone for him.
+
+    What is kept follows, then a Restated for each job, and the newest pointer to the output of each.
+    """
 
     events: int
 
@@ -234,6 +343,9 @@ Fact = (
     | Exited
     | Signalled
     | Output
+    | Cleared
+    | Restated
+    | Measured
     | Matched
     | Proposed
     | FixStarted
@@ -250,7 +362,10 @@ Fact = (
 
 
 class Event(NamedTuple):
-    """A fact with its number (from 1, without gaps) and its time (seconds since the epoch of the clock on the wall)."""
+    """A fact with its number and its time (seconds since the epoch of the clock on the wall).
+
+    Numbers grow from 1. They have gaps where a pointer to output gave way to a newer one.
+    """
 
     n: int
     at: float

@@ -14,7 +14,7 @@ from functools import lru_cache
 from typing import Literal, NamedTuple
 
 from zap import matcher
-from zap.events import Stream
+from zap.events import Line, Stream
 from zap.plan import Fixup, Match, Step, Wait
 
 LONGEST_CAPTURE = 4096  # bytes: a name, a path or an address is shorter; what is longer is not one
@@ -446,6 +446,20 @@ class Triage:
     def reset(self) -> None:
         """A new run starts: what the last one said is over."""
         self._noted.clear()
+
+
+def recall(fixup: Fixup, commands: Sequence[str], lines: Sequence[Line]) -> Call:
+    """The newest of these lines that calls for the fixup; without one the call has no captures."""
+    armed = [match for match in fixup.match if match.pattern and _is_for(match, commands)]
+    calls = [Call(fixup, 0, {})]
+    for stream in ("out", "err"):
+        patterns = tuple(match.pattern or "" for match in armed if match.stream in (stream, "any"))
+        said = [line for line in lines if line.stream == stream]
+        hits = _matcher(patterns).scan(b"".join(line.text + b"\n" for line in said))
+        if hits:
+            hit = next(hit for hit in hits if hit.line == hits[-1].line)
+            calls.append(Call(fixup, said[hit.line].number, hit.captures))
+    return max(calls, key=lambda call: call.line)
 
 
 def _is_for(match: Match, commands: Iterable[str]) -> bool:

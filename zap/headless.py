@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import json
 import os
 import queue
 import shutil
@@ -13,14 +12,14 @@ import threading
 import time
 from collections import Counter
 from collections.abc import Coroutine, Iterable, Mapping, Sequence
-from itertools import cycle
 from typing import Literal, NamedTuple
 
 from zap import events, requests, wire
-from zap.board import Board, Row
-from zap.escape import plain, safe
-from zap.events import Event, Line, State, Stream
-from zap.remarks import headline, seconds
+from zap.board import Board
+from zap.escape import plain
+from zap.events import Event, Row, State, Stream
+from zap.remarks import doing, seconds
+from zap.scribe import Manner, Scribe, as_json
 from zap.session import Session, Tail
 
 ENDING = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
@@ -31,9 +30,7 @@ LAST_WRITE = 0.5  # seconds for one write of what is left, when somebody was tol
 PROMPT_AFTER = 0.1  # seconds that a line without end is left alone: it is mostly about to be finished
 STATUS_EVERY = 1.0  # seconds
 SILENCE = 2.0  # seconds without a line after which a terminal is told what is going on
-COLOURS = (36, 33, 35, 32, 34, 96, 93, 95, 92, 94)  # of the prefixes; red is for what goes wrong
-BARS = {"out": "│", "err": "┃", "zap": "┆"}
-BAR_COLOURS = {"│": 2, "┃": 31, "┆": 2}
+TOO_FAST = ": they came faster than they could be shown"
 SIGN_COLOURS = {"✓": 32, "✗": 31, "■": 33}
 CLEAR = "\r\x1b[K"
 SIGNS = {State.DONE: "✓", State.FAILED: "✗", State.STOPPED: "■"}
@@ -77,17 +74,10 @@ class _Headless:
         self._options = options
         self._board = board
         self._paper = _Paper(fd)
-        width = max(map(len, options.jobs), default=0)
-        colours = dict(zip(options.jobs, cycle(COLOURS), strict=False))
-        self._prefixes = {
-            (job, stream): _prefix(job.ljust(width), bar, colours[job] if options.has_colour else None)
-            for job in options.jobs
-            for stream, bar in BARS.items()
-        }
+        self._scribe = Scribe(options.jobs, Manner(options.is_json, options.has_colour))
         self._seen = dict.fromkeys(options.jobs, 0)  # the newest line of a job that was told
         self._last: dict[str, int] = {}  # the newest line that a job has, told or not
         self._last_words: dict[str, str] = {}
-        self._prompts: dict[tuple[str, str], str] = {}  # by job and stream, the unfinished line that was told
         self._prompting: set[str] = set()  # jobs whose unfinished lines will be looked at
         self._signals: list[int] = []
         self._first_failed: str | None = None
@@ -142,13 +132,13 @@ class _Headless:
         self._board.apply(event)
         fact = event.fact
         if self._options.is_json and not self._options.is_quiet:
-            await self._print(_json(wire.event_to_plain(event)))
+            await self._print(as_json(wire.event_to_plain(event)))
         if isinstance(fact, events.Output):
             self._last[fact.job] = fact.last
             if fact.job in self._seen:
                 await self._tell_lines(fact.job)
-        elif isinstance(fact, events.Became):
-            if fact.state is State.FAILED and self._first_failed is None:
+        elif isinstance(fact, events.Became | events.Restated):
+            if self._board.rows[fact.job].state is State.FAILED and self._first_failed is None:
                 self._first_failed = fact.job
             if self._is_over(fact.job):
                 self._close()
@@ -181,8 +171,8 @@ class _Headless:
             tail = await self._session.tail(job, self._seen[job], PAGE)
             complete = [line for line in tail.lines if not line.is_open]
             is_more = len(complete) == PAGE and self._paper.is_read
-            texts = [self._dropped(job, tail.dropped)] if tail.dropped else []
-            texts += [text for line in complete if (text := self._line(job, line)) is not None]
+            texts = [self._scribe.dropped(job, tail.dropped, TOO_FAST)] if tail.dropped else []
+            texts += [self._scribe.line(job, line) for line in complete]
             self._seen[job] = tail.next
             self._look_at_prompts(job, tail)
             await self._print("".join(texts))
@@ -203,32 +193,10 @@ class _Headless:
         for line in tail.lines:
             if not line.is_open:
                 continue
-            text = self._text(line)
             if before.get(line.stream) != line.text:  # it has come or grown meanwhile, and may stand from now on
                 self._look_at_prompts(job, tail)
-            elif text.strip() and self._prompts.get((job, line.stream)) != text:
-                self._prompts[job, line.stream] = text
-                await self._print(self._format(job, line, text))
-
-    def _line(self, job: str, line: Line) -> str | None:
-        """A complete line; None for one that was told as a prompt and has only been ended since."""
-        text = self._text(line)
-        if self._prompts.pop((job, line.stream), None) == text and not self._options.is_json:
-            return None
-        return self._format(job, line, text)
-
-    def _text(self, line: Line) -> str:
-        return safe(line.text) if self._options.has_colour and not self._options.is_json else plain(line.text)
-
-    def _format(self, job: str, line: Line, text: str) -> str:
-        if self._options.is_json:
-            return _json(wire.line_to_plain(job, line, text))
-        return f"{self._prefixes[job, line.stream]}{text}\n"
-
-    def _dropped(self, job: str, lines: int) -> str:
-        if self._options.is_json:
-            return _json({"event": "dropped", "job": job, "lines": lines})
-        return f"{self._prefixes[job, 'zap']}… {lines} lines are gone: they came faster than they could be shown\n"
+            else:
+                await self._print(self._scribe.prompt(job, line))
 
     async def _print(self, text: str) -> None:
         if not text:
@@ -252,7 +220,7 @@ class _Headless:
 
     async def _tell_status(self, now: float) -> None:
         rows = [row for job in self._options.jobs if not (row := self._board.rows[job]).is_at_rest]
-        told = " · ".join(_doing(row, time.time()) for row in rows)
+        told = " · ".join(doing(row, time.time()) for row in rows)
         text = f"{seconds(now - self._began)} · {told or 'ending'}"
         if self._signals:
             text = f"Ctrl+C again does not wait · {text}"
@@ -274,7 +242,7 @@ class _Headless:
         took = time.monotonic() - self._began
         if self._options.is_json:
             jobs = [_outcome(row, self._last_words.get(row.job)) for row in rows]
-            return _json({"event": "summary", "code": code, "seconds": round(took, 3), "jobs": jobs})
+            return as_json({"event": "summary", "code": code, "seconds": round(took, 3), "jobs": jobs})
         width = max((len(row.job) for row in rows), default=0)
         head = f"{len(rows)} {'job' if len(rows) == 1 else 'jobs'} in {seconds(took)}, exit code {code}"
         return "\n".join(["", head, *(self._summed(row, width) for row in rows), ""])
@@ -359,22 +327,6 @@ class _Paper:
                     is_torn = True
             with contextlib.suppress(RuntimeError):  # the loop has closed meanwhile
                 loop.call_soon_threadsafe(self._on_written, len(data), is_torn)
-
-
-def _prefix(name: str, bar: str, colour: int | None) -> str:
-    if colour is None:
-        return f"{name} {bar} "
-    return f"\x1b[{colour}m{name}\x1b[0m \x1b[{BAR_COLOURS[bar]}m{bar}\x1b[0m "
-
-
-def _json(told: Mapping[str, object]) -> str:
-    return json.dumps(told, ensure_ascii=False) + "\n"
-
-
-def _doing(row: Row, now: float) -> str:
-    """`web/api running 2/5 npm ci for 12.0 s`."""
-    command = f" {row.command}/{row.commands} {headline(row.text)}" if row.command else ""
-    return f"{row.job} {row.state}{command} for {seconds(max(now - row.since, 0.0))}"
 
 
 def _outcome(row: Row, last_words: str | None) -> dict[str, object]:

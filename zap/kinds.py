@@ -14,15 +14,10 @@ from typing import Annotated, Any, get_args
 from pydantic import GetCoreSchemaHandler, GetJsonSchemaHandler
 from pydantic_core import CoreSchema, PydanticCustomError, core_schema
 
-from zap import plan
+from zap import plan, units
 from zap.plan import KIB, MIB
 
 Schema = dict[str, Any]
-
-SECOND = 1.0
-MINUTE = 60 * SECOND
-HOUR = 60 * MINUTE
-DAY = 24 * HOUR
 
 FEWEST_LINES = 100
 FEWEST_BYTES = 64 * KIB  # one read
@@ -206,15 +201,10 @@ def choice(literal: object) -> Scalar:
 
 def _read_duration(text: str) -> float:
     """Seconds."""
-    if re.fullmatch(r"\d{1,9}(\.\d{1,9})?", text, re.ASCII):
-        return float(text)
-    found = re.fullmatch(
-        r"(?:(\d{1,9})d)?(?:(\d{1,9})h)?(?:(\d{1,9})m)?(?:(\d{1,9}(?:\.\d{1,9})?)s)?(?:(\d{1,9})ms)?", text, re.ASCII
-    )
-    if not text or not found:
+    seconds = units.duration(text)
+    if seconds is None:
         raise wrong(f"{shown(text)} is not a duration — write seconds, or such as 500ms, 10s, 2m, 1h30m")
-    units = (DAY, HOUR, MINUTE, SECOND, SECOND / 1000)
-    return sum(float(number or 0) * unit for number, unit in zip(found.groups(), units, strict=True))
+    return seconds
 
 
 def _read_size(text: str) -> int:

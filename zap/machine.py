@@ -96,6 +96,12 @@ class Called(NamedTuple):
     call: Call
 
 
+class Fix(NamedTuple):
+    """A person wants this fixup run, whatever state the job is in."""
+
+    call: Call
+
+
 class Exited(NamedTuple):
     """The shell has ended; `has_left` when others of its family have not; `at` says during which command."""
 
@@ -123,7 +129,7 @@ class Due(NamedTuple):
     """The time that `due` asked for has come."""
 
 
-Input = Start | Stop | Restart | Spawned | NotSpawned | Called | Exited | Emptied | Remedied | Due
+Input = Start | Stop | Restart | Fix | Spawned | NotSpawned | Called | Exited | Emptied | Remedied | Due
 
 
 # Actions: what the machine wants done.
@@ -240,16 +246,7 @@ def healthy(run: Run, given: Input, job: Job, now: float) -> Step:
 
 def called(run: Run, given: Input, job: Job, now: float) -> Step:
     assert isinstance(given, Called)
-    leaving = run._replace(
-        state=State.STOPPING,
-        since=now,
-        due=now + PATIENCE,
-        after=After.FIX,
-        ladder=Ladder.LEAVING,
-        call=given.call,
-        why=f"fixup {given.call.fixup}",
-    )
-    return leaving, ()
+    return _leave(run, given.call, now)
 
 
 def called_ending(run: Run, given: Input, job: Job, now: float) -> Step:
@@ -258,6 +255,40 @@ def called_ending(run: Run, given: Input, job: Job, now: float) -> Step:
     if run.after is not After.JUDGE:
         return run, ()
     return run._replace(after=After.FIX, call=given.call), ()
+
+
+def fix(run: Run, given: Input, job: Job, now: float) -> Step:
+    """Nothing of the job lives: its remedy can run at once."""
+    assert isinstance(given, Fix)
+    return _over(_wish_to_fix(run, given.call), After.FIX, job, now)
+
+
+def fix_up(run: Run, given: Input, job: Job, now: float) -> Step:
+    assert isinstance(given, Fix)
+    return _leave(run._replace(failures=0), given.call, now)
+
+
+def fix_ending(run: Run, given: Input, job: Job, now: float) -> Step:
+    """The grace that runs already goes on; also one that a person stopped is healed when a person wants that."""
+    assert isinstance(given, Fix)
+    return _wish_to_fix(run, given.call)._replace(after=After.FIX), ()
+
+
+def _wish_to_fix(run: Run, call: Call) -> Run:
+    return run._replace(is_wanted=True, failures=0, call=call, why=f"fixup {call.fixup}")
+
+
+def _leave(run: Run, call: Call, now: float) -> Step:
+    leaving = run._replace(
+        state=State.STOPPING,
+        since=now,
+        due=now + PATIENCE,
+        after=After.FIX,
+        ladder=Ladder.LEAVING,
+        call=call,
+        why=f"fixup {call.fixup}",
+    )
+    return leaving, ()
 
 
 def _ask(run: Run, after: After, now: float, job: Job) -> Step:
@@ -396,6 +427,7 @@ _ROWS: dict[type, tuple[Rule, ...]] = {
     Start:      (start,   want,        want,    want,    start_after_stop, want,         start,        start,  start),
     Stop:       (unwant,  unwant,      stop,    stop,    stop_ending,      stop_healing, stop_waiting, unwant, unwant),
     Restart:    (start,   want,        restart, restart, start_after_stop, want,         start,        start,  start),
+    Fix:        (fix,     ignore,      fix_up,  fix_up,  fix_ending,       ignore,       fix,          fix,    fix),
     Spawned:    (no,      spawned,     no,      no,      no,               no,           no,           no,     no),
     NotSpawned: (no,      not_spawned, no,      no,      no,               no,           no,           no,     no),
     Called:     (no,      no,          called,  called,  called_ending,    no,           no,           no,     no),

@@ -91,6 +91,34 @@ def search(pattern: str, text: str) -> bool:
     return _compile(pattern).search(_normal(text.encode(errors="replace"))) is not None
 
 
+class Search:
+    """One pattern that a person looks for in lines as they are shown; small letters match capitals too.
+
+    ValueError: it is no pattern, and why.
+    """
+
+    def __init__(self, pattern: str) -> None:
+        if why := check(pattern):
+            raise ValueError(why)
+        options = _options(_MEMORY_ALONE)
+        options.case_sensitive = pattern != pattern.lower()
+        self.pattern = pattern
+        self._compiled = re2.compile(pattern, options)
+
+    def matches(self, line: str) -> bool:
+        return self._compiled.search(_whole_letters(line)) is not None
+
+    def spans(self, line: str) -> list[tuple[int, int]]:
+        """Where it matches: begin and end of each place, in letters."""
+        found = self._compiled.finditer(_whole_letters(line))
+        return [(match.start(), match.end()) for match in found if match.end() > match.start()]
+
+
+def _whole_letters(line: str) -> str:
+    """Without surrogates, which RE2 cannot take."""
+    return line if line.isascii() else line.encode(errors="replace").decode()
+
+
 class Matcher:
     """Patterns that `check` finds nothing wrong with. It keeps no state: one may serve any number of jobs."""
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import os
 from collections.abc import Mapping
 
@@ -33,6 +34,30 @@ def plan_file(named: str | None, environ: Mapping[str, str]) -> str:
         folder = above
 
 
+def plan_id(path: str) -> str:
+    """By what the plan at this absolute path is told from others on the machine."""
+    return hashlib.sha256(os.fsencode(path)).hexdigest()[:12]
+
+
+def runtime_folder(environ: Mapping[str, str], plan: str) -> str:
+    """Where a plan's runner is found while it lives: `$XDG_RUNTIME_DIR/zap/ID`, else a folder of the user's in /tmp."""
+    base = environ.get("XDG_RUNTIME_DIR")
+    if base and os.path.isabs(base) and os.path.isdir(base):
+        return os.path.join(base, "zap", plan)
+    return os.path.join("/tmp", f"zap-{os.getuid()}", plan)
+
+
+def log_file(environ: Mapping[str, str], plan: str) -> str:
+    """What a runner in the background has to say to nobody: `$XDG_STATE_HOME/zap/ID/runner.log`."""
+    base = environ.get("XDG_STATE_HOME")
+    if not base or not os.path.isabs(base):
+        home = environ.get("HOME")
+        if not home:
+            return os.path.join(runtime_folder(environ, plan), "runner.log")
+        base = os.path.join(home, ".local", "state")
+    return os.path.join(base, "zap", plan, "runner.log")
+
+
 def bundled_fixups() -> str:
     """The folder of the fixups that come with zap: inside the wheel, or beside the package in a checkout."""
     package = os.path.dirname(os.path.abspath(__file__))
@@ -42,10 +67,20 @@ def bundled_fixups() -> str:
 
 def cache_folder(environ: Mapping[str, str]) -> str | None:
     """`$XDG_CACHE_HOME/zap`; None where there is no home to keep it in."""
-    base = environ.get("XDG_CACHE_HOME")
-    if not base or not os.path.isabs(base):
-        home = environ.get("HOME")
-        if not home:
-            return None
-        base = os.path.join(home, ".cache")
-    return os.path.join(base, "zap")
+    base = _home(environ, "XDG_CACHE_HOME", ".cache")
+    return base and os.path.join(base, "zap")
+
+
+def config_file(environ: Mapping[str, str]) -> str | None:
+    """What a person prefers: `$XDG_CONFIG_HOME/zap/config.yaml`, whether it exists or not; None without a home."""
+    base = _home(environ, "XDG_CONFIG_HOME", ".config")
+    return base and os.path.join(base, "zap", "config.yaml")
+
+
+def _home(environ: Mapping[str, str], variable: str, standard: str) -> str | None:
+    """The XDG Base Directory Specification has a relative path ignored."""
+    base = environ.get(variable)
+    if base and os.path.isabs(base):
+        return base
+    home = environ.get("HOME")
+    return os.path.join(home, standard) if home else None

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from zap import events
-from zap.events import Fact, State
+from zap.events import Fact, Row, State
+from zap.units import seconds as seconds
 
 
 def remark(fact: Fact) -> str | None:
@@ -38,6 +39,36 @@ def remark(fact: Fact) -> str | None:
             return None
 
 
+def told(fact: Fact) -> str | None:
+    """What happened, as one line of a log of events; None for what happens all the time."""
+    match fact:
+        case events.Output() | events.CommandStarted() | events.CommandEnded() | events.Measured() | events.Restated():
+            return None
+        case events.Spawned():
+            return f"started, process {fact.pid}" + (f", run {fact.epoch}" if fact.epoch > 1 else "")
+        case events.Exited():
+            return f"{fact.status} after {seconds(fact.seconds)}"
+        case events.Signalled():
+            return f"was sent {fact.signal}"
+        case events.Became(state=State.STARTING | State.RUNNING):
+            return None
+        case events.Became(state=State.READY | State.STOPPING | State.FIXING):
+            return f"{fact.state}: {fact.why}" if fact.why else str(fact.state)
+        case events.FixStarted():
+            return f"🔧 fixup {fact.fixup} runs"
+        case events.Cleared():
+            return "its lines were let go of"
+        case events.Opened():
+            return f"zap {fact.version} opened {fact.plan}"
+        case events.Closed():
+            return f"zap has ended; {fact.left} processes could not be ended" if fact.left else "zap has ended"
+        case events.Skipped():
+            return "some events are gone: they came faster than they were read"
+        case _:
+            text = remark(fact)
+            return headline(text) if text else None
+
+
 def _became(fact: events.Became) -> str | None:
     match fact.state:
         case State.BACKOFF:
@@ -58,13 +89,7 @@ def headline(command: str) -> str:
     return f"{first} …" if more else first
 
 
-def seconds(value: float) -> str:
-    """A duration as a person says it: `12 ms`, `3.4 s`, `2 min 5 s`, `1 h 4 min`."""
-    if value < 0.9995:  # what is less is not 1000 ms
-        return f"{value * 1000:.0f} ms"
-    if value < 59.95:
-        return f"{value:.1f} s"
-    minutes, rest = divmod(round(value), 60)
-    if minutes < 60:
-        return f"{minutes} min {rest} s"
-    return f"{minutes // 60} h {minutes % 60} min"
+def doing(row: Row, now: float) -> str:
+    """What goes on: `web/api running 2/5 npm ci for 12.0 s`."""
+    command = f" {row.command}/{row.commands} {headline(row.text)}" if row.command else ""
+    return f"{row.job} {row.state}{command} for {seconds(max(now - row.since, 0.0))}"

@@ -6,6 +6,8 @@ from typing import NamedTuple
 
 
 class Start(NamedTuple):
+    """Bring these jobs up; those that are up already stay as they are."""
+
     jobs: tuple[str, ...]
 
 
@@ -17,7 +19,53 @@ class Stop(NamedTuple):
 
 
 class Restart(NamedTuple):
+    """End these jobs, and start them when all that belongs to them has ended."""
+
     jobs: tuple[str, ...]
+
+
+class Signal(NamedTuple):
+    """Send a signal, by its name without SIG, to everything that belongs to these jobs."""
+
+    jobs: tuple[str, ...]
+    signal: str
+
+
+class Send(NamedTuple):
+    """Type text into the jobs as it is: a line's end has to be in it. What is no UTF-8 is in surrogates (PEP 383)."""
+
+    jobs: tuple[str, ...]
+    text: str
+
+
+class Fix(NamedTuple):
+    """Run a fixup for the jobs, approved: the named one, or the one that wants approval.
+
+    Its captures come from the line that called for it, or the newest line that does.
+    """
+
+    jobs: tuple[str, ...]
+    fixup: str | None = None
+
+
+class Resize(NamedTuple):
+    """The jobs' terminals are so large now."""
+
+    jobs: tuple[str, ...]
+    rows: int
+    columns: int
+
+
+class Clear(NamedTuple):
+    """Let go of what the jobs have said."""
+
+    jobs: tuple[str, ...]
+
+
+class Note(NamedTuple):
+    """A line for zap's own log."""
+
+    text: str
 
 
 class Close(NamedTuple):
@@ -26,4 +74,5 @@ class Close(NamedTuple):
     is_hurried: bool = False
 
 
-Request = Start | Stop | Restart | Close
+JobRequest = Start | Stop | Restart | Signal | Send | Fix | Resize | Clear
+Request = JobRequest | Note | Close

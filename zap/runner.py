@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import errno
 import os
 import random
@@ -12,15 +13,18 @@ from collections.abc import AsyncIterator, Iterator, MutableMapping, Sequence
 from typing import TYPE_CHECKING, assert_never
 
 from zap import __version__, census, child, events, machine, nursery, requests
+from zap.board import Board
+from zap.buffer import Buffer
 from zap.bus import Bus
 from zap.errors import ZapError
-from zap.events import State, Status
-from zap.fixup import Call, Filled
+from zap.events import LOG, State, Status
+from zap.fixup import Call, Filled, Refused, fill, recall
 from zap.healer import Heal, Healer
 from zap.intake import Intake
 from zap.meter import Meter
-from zap.plan import Answer, Job, Plan
+from zap.plan import MIB, Answer, Bound, Fixup, Job, Plan
 from zap.remarks import headline, remark
+from zap.scales import Scales
 from zap.script import Mark
 from zap.session import Tail
 from zap.transcript import Errand, Source, Transcript
@@ -29,6 +33,9 @@ if TYPE_CHECKING:
     from zap.answerer import Answerer
 
 MOST_SPAWNS = 8  # a turn of the loop: a spawn can stall its caller for some ms when the cpu is overloaded
+TERMINAL_MOST = 10_000  # rows or columns
+TYPE_MOST = 1024 * 1024  # bytes that may wait until a job reads what is typed to it
+LOG_BOUND = Bound(2000, MIB)
 TYPE_AGAIN = 0.01  # seconds until what a full terminal did not take is tried again
 PACE_LINES = 20_000  # lines by which who follows may be behind
 PACE_MOST = 1.0  # seconds; a terminal that was stopped shall not stop the jobs
@@ -68,6 +75,9 @@ class _Seat:
         self.was_open = False
         self.heard = 0  # bytes since the meter was fed
         self.meter = Meter(job)
+        self.asking: dict[str, Call] = {}  # by fixup, what wants approval
+        self.untyped = bytearray()  # what the child has not taken yet
+        self.typing: asyncio.TimerHandle | None = None
         self.metering: asyncio.TimerHandle | None = None
         self.pacing: asyncio.TimerHandle | None = None  # while it is left unread for who follows
         self.is_left_behind = False  # by who followed and stands now
@@ -101,7 +111,9 @@ class Runner:
         self._is_followed = is_followed
         self._adopted = {} if adopted is None else adopted
         self._loop = asyncio.get_running_loop()
+        self._board = Board((job.name, len(job.commands)) for job in plan.jobs)
         self._bus = Bus(self._restate)
+        self._log = Buffer(LOG_BOUND)
         self._intake: Intake[tuple[_Seat, _Task | None, Source]] = Intake(self._loop, self._hear, self._swept)
         self._healer = Healer(heal)
         fixups = {fixup.name: fixup for fixup in plan.fixups}
@@ -110,49 +122,100 @@ class Runner:
             armed = [fixups[name] for name in job.fixups] if heal != "none" else []
             seat = self._seats[job.name] = _Seat(job, Transcript(job, armed), random.random())
             seat.transcript.buffer.read = 0 if is_followed else None
+        self._fixups = fixups
+        self._scales = Scales(self._loop, self._leaders, lambda loads: self._publish(events.Measured(loads)))
         self._cradle: deque[tuple[_Seat, int]] = deque()
         self._dirty: set[_Seat] = set()
         self._census: census.Census | None = None
         self._orphans: set[int] = set()  # of families that we have signalled: ours to reap, should they become ours
         self._reaping: asyncio.TimerHandle | None = None
         self._closing: asyncio.Task[None] | None = None
-        self._bus.publish(events.Opened(plan.path, os.getpid(), __version__))
+        self._publish(events.Opened(plan.path, os.getpid(), __version__))
+        self._note(f"zap {__version__} has opened {plan.path}, process {os.getpid()}")
 
     # The session.
 
     async def ask(self, request: requests.Request) -> None:
+        if isinstance(request, requests.Note):
+            self._note(request.text)
+            return
         if isinstance(request, requests.Close):
             self._close(request.is_hurried)
             return
         unknown = [name for name in request.jobs if name not in self._seats]
         if unknown:
             raise ZapError(f"there is no job {', '.join(unknown)}")
-        given: machine.Input
-        match request:
-            case requests.Start():
-                given = machine.Start()
-            case requests.Restart():
-                given = machine.Restart()
-            case requests.Stop():
-                given = machine.Stop(request.is_hurried)
-            case _:
-                assert_never(request)
         if self._closing:
             raise ZapError("zap is ending: it takes no more requests")
+        refused: dict[str, None] = {}
         for name in request.jobs:
-            self._step(self._seats[name], given)
+            try:
+                self._serve(self._seats[name], request)
+            except ZapError as error:
+                refused[str(error)] = None
+        if refused:
+            raise ZapError("\n".join(refused))
 
-    def watch(self, since: int = 0) -> AsyncIterator[events.Event]:
-        return self._bus.watch(since)
+    def _serve(self, seat: _Seat, request: requests.JobRequest) -> None:
+        match request:
+            case requests.Start():
+                self._step(seat, machine.Start())
+            case requests.Restart():
+                self._step(seat, machine.Restart())
+            case requests.Stop():
+                self._step(seat, machine.Stop(request.is_hurried))
+            case requests.Signal():
+                self._signal_by_name(seat, request.signal)
+            case requests.Send():
+                self._send(seat, request.text)
+            case requests.Fix():
+                self._fix(seat, request.fixup)
+            case requests.Resize():
+                if not (0 < request.rows <= TERMINAL_MOST and 0 < request.columns <= TERMINAL_MOST):
+                    raise ZapError(f"a terminal has 1 to {TERMINAL_MOST} rows and columns")
+                if seat.child and not seat.has_ended:
+                    seat.child.resize(request.rows, request.columns)
+            case requests.Clear():
+                seat.transcript.buffer.clear()
+                seat.was_open = False
+                self._publish(events.Cleared(seat.job.name))
+            case _:
+                assert_never(request)
 
-    async def tail(self, job: str, since: int = 0, at_most: int = 1000) -> Tail:
+    def watch(self, since: int | None = 0) -> AsyncIterator[events.Event]:
+        """As the session's. While somebody watches who began with how things are, what jobs use is measured."""
+        return self._bus.watch(since) if since is not None else self._watch_all()
+
+    async def _watch_all(self) -> AsyncIterator[events.Event]:
+        self._scales.look()
+        try:
+            async with contextlib.aclosing(self._bus.watch(None)) as watch:
+                async for event in watch:
+                    yield event
+        finally:
+            self._scales.look_away()
+
+    def _leaders(self) -> dict[str, tuple[int, str]]:
+        seats = self._seats.items()
+        return {name: (seat.child.pid, seat.child.tag) for name, seat in seats if seat.child}
+
+    async def tail(
+        self,
+        job: str,
+        since: int = 0,
+        at_most: int = 1000,
+        widest: int | None = None,
+        known: tuple[int, int] | None = None,
+    ) -> Tail:
+        if job == LOG:
+            return self._log.tail(since, at_most, widest, known)
         if job not in self._seats:
             raise ZapError(f"there is no job {job}")
         seat = self._seats[job]
         if self._is_followed:
             seat.transcript.buffer.read = max(since, seat.transcript.buffer.read or 0)
             self._pace(seat)
-        return seat.transcript.buffer.tail(since, at_most)
+        return seat.transcript.buffer.tail(since, at_most, widest, known)
 
     async def plan(self) -> Plan:
         return self._plan
@@ -173,13 +236,14 @@ class Runner:
         living = {name for name, seat in self._seats.items() if not seat.run.state.is_rest}
         while living:
             fact = (await anext(watch)).fact
-            if isinstance(fact, events.Became) and self._seats[fact.job].run.state.is_rest:
+            if isinstance(fact, events.Became | events.Restated) and self._seats[fact.job].run.state.is_rest:
                 living.discard(fact.job)
         left = await self._end_all()
         if self._reaping:
             self._reaping.cancel()
         self._intake.close()
-        self._bus.publish(events.Closed(left))
+        self._scales.close()
+        self._publish(events.Closed(left))
 
     # The machine: the only place where a run changes.
 
@@ -208,9 +272,18 @@ class Runner:
         return events.Became(seat.job.name, run.epoch, run.state, run.why, seconds, exit)
 
     def _restate(self) -> Iterator[events.Fact]:
-        """How every job is, for a reader who has missed how it came to that."""
-        for seat in self._seats.values():
-            yield self._became(seat, self._loop.time())
+        """How every job is, for a reader who has not followed how it came to that."""
+        for name, seat in self._seats.items():
+            buffer = seat.transcript.buffer
+            yield events.Restated(name, self._board.rows[name]._replace(lines=buffer.last, errors=buffer.errors))
+
+    def _publish(self, fact: events.Fact) -> None:
+        self._board.apply(self._bus.publish(fact))
+
+    def _note(self, text: str) -> None:
+        """A line in zap's own log."""
+        first = self._log.remark(text, time.time())
+        self._bus.publish(events.Output(LOG, first, self._log.last))
 
     def _act(self, seat: _Seat, action: machine.Action) -> None:
         match action:
@@ -241,7 +314,7 @@ class Runner:
         self._step(seat, machine.Due())
 
     def _say(self, seat: _Seat, fact: events.Fact) -> None:
-        self._bus.publish(fact)
+        self._publish(fact)
         text = remark(fact)
         if text:
             seat.transcript.buffer.remark(text, time.time())
@@ -297,6 +370,8 @@ class Runner:
         seat.has_ended = False
         seat.spawned = self._loop.time()
         seat.command, seat.command_since = 0, None
+        seat.asking.clear()
+        seat.untyped.clear()
         seat.transcript.begin(born.nonce, seat.replies.values())
         if seat.job.answers:
             from zap.answerer import Answerer
@@ -306,6 +381,7 @@ class Runner:
             self._intake.add(fd, (seat, None, source))
         self._loop.add_reader(born.end_fd, self._on_end, seat, born)
         self._say(seat, events.Spawned(seat.job.name, epoch, born.pid))
+        self._scales.stir()
         self._step(seat, machine.Spawned(epoch))
 
     # Output.
@@ -338,7 +414,8 @@ class Runner:
             seat.command, seat.command_since = mark.number, now
             seat.folder = mark.folder or job.cwd
             text = job.commands[mark.number - 1].text
-            self._say(seat, events.CommandStarted(job.name, epoch, mark.number, text))
+            line = seat.transcript.buffer.last + 1
+            self._say(seat, events.CommandStarted(job.name, epoch, mark.number, text, line))
 
     def _end_command(self, seat: _Seat, status: Status) -> None:
         if seat.command_since is not None:
@@ -353,15 +430,36 @@ class Runner:
             seat.child.hush()
         self._say(seat, events.Answered(seat.job.name, seat.run.epoch, answer.prompt))
         reply = seat.replies[answer] if answer.secret else (answer.reply or "").encode()
-        self._type(seat, seat.child, reply + b"\n")
+        self._type(seat, reply + b"\n")
 
-    def _type(self, seat: _Seat, child: child.Child, data: bytes) -> None:
+    def _send(self, seat: _Seat, text: str) -> None:
+        name = seat.job.name
+        if seat.child is None or seat.has_ended:
+            raise ZapError(f"{name} is {seat.run.state}: there is nobody to type to")
+        if seat.child.in_fd is None:
+            raise ZapError(f"{name} has no input, because of its setting `tty: false`")
+        try:
+            data = text.encode("utf-8", "surrogateescape")
+        except UnicodeEncodeError:
+            raise ZapError("this is not text") from None
+        if len(seat.untyped) + len(data) > TYPE_MOST:
+            raise ZapError(f"{name} does not read what is typed to it")
+        self._type(seat, data)
+
+    def _type(self, seat: _Seat, data: bytes) -> None:
         """Into the child, in as many goes as it takes."""
-        if seat.child is not child or seat.has_ended:
+        seat.untyped += data
+        if seat.typing is None:
+            self._type_some(seat)
+
+    def _type_some(self, seat: _Seat) -> None:
+        seat.typing = None
+        if seat.child is None or seat.has_ended:
+            seat.untyped.clear()
             return
-        rest = data[child.write(data) :]
-        if rest:
-            self._loop.call_later(TYPE_AGAIN, self._type, seat, child, rest)
+        del seat.untyped[: seat.child.write(bytes(seat.untyped))]
+        if seat.untyped:
+            seat.typing = self._loop.call_later(TYPE_AGAIN, self._type_some, seat)
 
     def _swept(self) -> None:
         """After a round of reading: one pointer a job to what is new."""
@@ -376,7 +474,7 @@ class Runner:
                 self._pace(seat)
             is_open = buffer.is_open
             if buffer.last > seat.told or is_open or seat.was_open:
-                self._bus.publish(events.Output(seat.job.name, seat.told + 1, buffer.last, is_open))
+                self._bus.publish(events.Output(seat.job.name, seat.told + 1, buffer.last, is_open, buffer.errors))
                 seat.told, seat.was_open = buffer.last, is_open
         self._dirty.clear()
         for seat, fact in facts:
@@ -487,6 +585,15 @@ class Runner:
         self._say(seat, events.Signalled(seat.job.name, seat.run.epoch, name))
         self._signal_family(seat.child, name)
 
+    def _signal_by_name(self, seat: _Seat, name: str) -> None:
+        try:
+            child.number(name)
+        except KeyError:
+            raise ZapError(f"there is no signal {name:.20}; signals are named without SIG, as in HUP or USR1") from None
+        if seat.child is None:
+            raise ZapError(f"{seat.job.name} is {seat.run.state}: there is nobody to signal")
+        self._signal(seat, name)
+
     def _signal_family(self, leader: child.Child, name: str) -> None:
         look = self._look()
         family = look.family(leader.pid, leader.tag)
@@ -510,21 +617,23 @@ class Runner:
 
     def _on_call(self, seat: _Seat, call: Call) -> None:
         """A line called for a fixup while the child, or some of its family, lives."""
-        if seat.run.after in (machine.After.REST, machine.After.START) and seat.run.state is State.STOPPING:
-            return
         wanted = self._screen(seat, call)
         if wanted:
             self._step(seat, machine.Called(seat.run.epoch, wanted))
 
     def _screen(self, seat: _Seat, call: Call | None) -> machine.Call | None:
         """What the machine shall know of a call; what only runs beside the job is started here."""
-        if call is None or not seat.run.is_wanted or seat.run.call:
+        run = seat.run
+        is_ended = run.state is State.STOPPING and run.after in (machine.After.REST, machine.After.START)  # by a person
+        if call is None or not run.is_wanted or run.call or is_ended:
             return None
         verdict = self._healer.judge(seat.job, seat.run.epoch, call, self._loop.time())
         if verdict is None:
             return None
         for fact in verdict.facts:
             self._say(seat, fact)
+            if isinstance(fact, events.Proposed):
+                seat.asking[fact.fixup] = call
         if verdict.filled is None:
             return None
         if call.fixup.then == "continue":
@@ -533,9 +642,39 @@ class Runner:
         seat.remedy = (call, verdict.filled)
         return machine.Call(call.fixup.name, call.fixup.then, call.fixup.about)
 
+    def _fix(self, seat: _Seat, name: str | None) -> None:
+        """A person wants this: neither approval nor budget is asked for."""
+        job = seat.job
+        call = seat.asking.get(name) if name else next(reversed(seat.asking.values()), None)
+        if call is None:
+            fixup = self._fixup(job, name)
+            lines = seat.transcript.buffer.tail(0, seat.job.buffer.lines).lines
+            call = recall(fixup, [command.text for command in job.commands], lines)
+        filled = fill(call.fixup, call.captures)
+        if isinstance(filled, Refused):
+            raise ZapError(f"fixup {call.fixup.name} cannot be run for {job.name}: {filled.why}")
+        is_beside = call.fixup.then == "continue"
+        if not is_beside and seat.run.state in (State.STARTING, State.FIXING):
+            raise ZapError(f"{job.name} is {seat.run.state}: try again when it is not")
+        self._say(seat, events.Matched(job.name, seat.run.epoch, call.fixup.name, call.line, call.fixup.about))
+        if is_beside:
+            self._begin_task(seat, filled.commands, (call, filled))
+        else:
+            seat.remedy = (call, filled)
+            self._step(seat, machine.Fix(machine.Call(call.fixup.name, call.fixup.then, call.fixup.about)))
+
+    def _fixup(self, job: Job, name: str | None) -> Fixup:
+        if name in self._fixups and name in job.fixups:
+            return self._fixups[name]
+        known = ", ".join(job.fixups) or "none"
+        if name is None:
+            raise ZapError(f"no fixup wants approval for {job.name}; name one of its own: {known}")
+        raise ZapError(f"{job.name} has no fixup {name:.80}; it has {known}")
+
     def _begin_task(self, seat: _Seat, commands: Sequence[str], remedy: tuple[Call, Filled] | None = None) -> bool:
         """Whether it could be started; a remedy that could not has failed."""
         if remedy:
+            seat.asking.pop(remedy[0].fixup.name, None)
             self._say(seat, events.FixStarted(seat.job.name, seat.run.epoch, remedy[0].fixup.name, tuple(commands)))
         try:
             born = nursery.bear_remedy(self._world, seat.job, seat.run.epoch, commands, seat.folder)

@@ -6,8 +6,7 @@ from collections.abc import Mapping
 
 from zap.plan import Job
 
-# What a program finds out of its terminal's name; ours passes colours on and draws no screens.
-TERM = "xterm-256color"
+TERM = "xterm-256color"  # what a job's terminal is, whatever zap itself was started in: so it is drawn when typed into
 
 
 def argv(job: Job, script: str) -> list[str]:
@@ -17,9 +16,8 @@ def argv(job: Job, script: str) -> list[str]:
 
 def environment(job: Job, outer: Mapping[str, str], from_files: Mapping[str, str | None]) -> dict[str, str]:
     """The outer environment, then the job's env files, then its `env`; None takes a variable away."""
-    merged: dict[str, str | None] = {**outer, **from_files, **dict(job.env)}
-    if job.tty and outer.get("TERM", "dumb") == "dumb" and "TERM" not in dict(job.env):
-        merged["TERM"] = TERM
+    terminal = {"TERM": TERM} if job.tty else {}
+    merged: dict[str, str | None] = {**outer, **terminal, **from_files, **dict(job.env)}
     return {name: value for name, value in merged.items() if value is not None}
 
 
