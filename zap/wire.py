@@ -1,16 +1,181 @@
-"""Words ⇄ plain data that JSON can carry: events for `--json` and sockets, plans for the cache."""
+"""Words ⇄ plain data that JSON can carry: events for `--json`, plans for the cache, and what is said on the socket.
+
+How it is said there is told in `frame`.
+"""
 
 from __future__ import annotations
 
+import json
 import re
 import types
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
+from enum import StrEnum
 from functools import cache
-from typing import Any, Literal, Union, get_args, get_origin, get_type_hints
+from typing import Any, Literal, NamedTuple, Union, get_args, get_origin, get_type_hints
 
+from zap import events, frame, requests
 from zap.events import Event, Line
+from zap.frame import Plain as Plain
+from zap.session import Tail
 
-Plain = Any  # what json.loads gives: dict, list, str, int, float, bool, None
+# What can be called for, beside requests. The docstrings, and those of requests, are the reference in docs/socket.md.
+
+
+class Watch(NamedTuple):
+    """Events above `since`, as they come; without one, first how every job is now."""
+
+    since: int | None = None
+
+
+class Unwatch(NamedTuple):
+    """End the watch that was called for under this id."""
+
+    watch: int
+
+
+class Lines(NamedTuple):
+    """Lines of a job above number `since`: a list of `[number, at, stream, command, text, is_open]`, and `next`, the
+    `since` for the following call; `dropped` lines between are gone. Bytes that are no UTF-8 are surrogates (PEP 383).
+
+    Of lines with more than `widest` bytes a part comes. With `known`, at first `[0, 0]` and then what the last answer
+    told, lines that have grown come without the bytes of `out` and `err` that came before. With `"is_cut": true` there
+    are more lines than one answer holds: go on from `next`.
+    """
+
+    job: str
+    since: int = 0
+    at_most: int = 1000
+    widest: int | None = None
+    known: tuple[int, int] | None = None
+
+
+class Describe(NamedTuple):
+    """The plan, as the runner has read it."""
+
+
+VERBS: dict[str, type] = {
+    "watch": Watch,
+    "unwatch": Unwatch,
+    "tail": Lines,
+    "plan": Describe,
+    "start": requests.Start,
+    "stop": requests.Stop,
+    "restart": requests.Restart,
+    "signal": requests.Signal,
+    "send": requests.Send,
+    "fix": requests.Fix,
+    "resize": requests.Resize,
+    "clear": requests.Clear,
+    "note": requests.Note,
+    "close": requests.Close,
+}
+_VERB_OF = {kind: verb for verb, kind in VERBS.items()}
+Call = Watch | Unwatch | Lines | Describe | requests.Request
+
+
+def call_line(number: int, call: Call) -> bytes:
+    return frame.call_line(number, call_to_plain(call))
+
+
+def call_to_plain(call: Call) -> dict[str, Plain]:
+    """`{"verb": "tail", "job": "web/api"}`: what is not set by default and not set here is left out."""
+    fields: dict[str, Plain] = to_plain(call)
+    return {"verb": _VERB_OF[type(call)]} | fields
+
+
+def read_call(line: bytes) -> tuple[int, Call]:
+    """A call and its id, from whoever it may be. BadCall: it is none, and why."""
+    try:
+        data = json.loads(line)
+    except (ValueError, RecursionError) as error:
+        raise BadCall(None, f"this is not JSON: {error}") from None
+    number = data.get("id") if isinstance(data, dict) else None
+    if type(number) is not int:
+        raise BadCall(None, 'a call is an object with an "id" that is an integer')
+    verb = data.get("verb")
+    if not isinstance(verb, str):
+        raise BadCall(number, 'a call has a "verb" that is text')
+    kind = VERBS.get(verb)
+    if kind is None:
+        raise BadCall(number, f"there is no verb {verb!r:.80}; there are {', '.join(VERBS)}")
+    fields = {name: value for name, value in data.items() if name not in ("id", "verb")}
+    try:
+        call: Call = reader_of(kind)(fields)
+    except (TypeError, KeyError, ValueError, AttributeError):
+        raise BadCall(number, f"{verb} takes {', '.join(map(field_text, fields_of(kind))) or 'nothing'}") from None
+    return number, call
+
+
+class BadCall(Exception):
+    """`number` is the call's id, where it has one."""
+
+    def __init__(self, number: int | None, why: str) -> None:
+        super().__init__(why)
+        self.number = number
+
+
+class Field(NamedTuple):
+    """One field of a call: its type as Python writes it, and its default as JSON does, if it has one."""
+
+    name: str
+    type: str
+    default: str | None
+
+
+def fields_of(kind: type) -> list[Field]:
+    defaults = kind._field_defaults  # type: ignore[attr-defined]
+    return [
+        Field(name, hint.__forward_arg__, json.dumps(defaults[name]) if name in defaults else None)
+        for name, hint in kind.__annotations__.items()
+    ]
+
+
+def field_text(field: Field) -> str:
+    """`since: int = 0`."""
+    return f"{field.name}: {field.type}" + ("" if field.default is None else f" = {field.default}")
+
+
+def tail_to_plain(tail: Tail, is_cut: bool = False) -> dict[str, Plain]:
+    lines = [
+        (line.number, line.at, line.stream, line.command, line.text.decode("utf-8", "surrogateescape"), line.is_open)
+        for line in tail.lines
+    ]
+    told = {"lines": lines, "next": tail.next, "dropped": tail.dropped, "known": tail.known}
+    return told | {"is_cut": True} if is_cut else told
+
+
+def tail_from_plain(data: Mapping[str, Plain]) -> Tail:
+    lines = tuple(
+        Line(number, at, stream, command, text.encode("utf-8", "surrogateescape"), is_open)
+        for number, at, stream, command, text, is_open in data["lines"]
+    )
+    known_out, known_err = data["known"]
+    return Tail(lines, data["next"], data["dropped"], (known_out, known_err))
+
+
+def rest_of(call: Lines, answer: Mapping[str, Plain]) -> Lines | None:
+    """What is still to be called for, where one answer could not hold all of it."""
+    if not answer.get("is_cut"):
+        return None
+    known = None if call.known is None else tuple(answer["known"])
+    return call._replace(since=answer["next"], at_most=call.at_most - len(answer["lines"]), known=known)
+
+
+def joined(tails: Sequence[Tail]) -> Tail:
+    """The answers to one call and to what was still to be called for."""
+    lines = tuple([line for tail in tails for line in tail.lines])
+    return Tail(lines, tails[-1].next, sum(tail.dropped for tail in tails), tails[-1].known)
+
+
+def event_from_plain(data: Mapping[str, Plain]) -> Event:
+    fields = dict(data)
+    n, at, name = fields.pop("n"), fields.pop("at"), fields.pop("event")
+    return Event(n, at, reader_of(_facts()[name])(fields))
+
+
+@cache
+def _facts() -> dict[str, type]:
+    return {name_of(kind): kind for kind in get_args(events.Fact)}
 
 
 def event_to_plain(event: Event) -> dict[str, Plain]:
@@ -40,21 +205,24 @@ def name_of(word: type) -> str:
 
 def to_plain(value: object) -> Plain:
     """A word's fields by name, tuples as lists; what is None by default and is None is left out."""
+    if not isinstance(value, tuple):
+        return value
     fields = getattr(value, "_fields", None)
-    if fields is not None:
-        defaults: Mapping[str, object] = value._field_defaults  # type: ignore[attr-defined]
-        pairs = ((field, getattr(value, field)) for field in fields)
-        return {field: to_plain(item) for field, item in pairs if item is not None or defaults.get(field) is not None}
-    if isinstance(value, tuple):
+    if fields is None:
         return [to_plain(item) for item in value]
-    return value
+    defaults: Mapping[str, object] = value._field_defaults  # type: ignore[attr-defined]
+    return {
+        field: to_plain(item) if isinstance(item, tuple) else item
+        for field, item in zip(fields, value, strict=True)
+        if item is not None or defaults.get(field) is not None
+    }
 
 
 @cache
 def reader_of(kind: Any) -> Callable[[Plain], Any]:
     """A function from plain data back to a `kind`: a word, a tuple of them, a literal or an optional one.
 
-    It trusts that the data was written by `to_plain`; data of another shape raises TypeError, KeyError, ValueError or
+    Data of another shape, or with something of another type in it, raises TypeError, KeyError, ValueError or
     AttributeError.
     """
     origin, arguments = get_origin(kind), get_args(kind)
@@ -67,15 +235,30 @@ def reader_of(kind: Any) -> Callable[[Plain], Any]:
         return read_word
     if origin is tuple and arguments[-1] is Ellipsis:
         read_item = reader_of(arguments[0])
-        return lambda data: tuple([read_item(item) for item in data])
+        return lambda data: tuple([read_item(item) for item in _list(data)])
     if origin is tuple:
         read_items = [reader_of(argument) for argument in arguments]
-        return lambda data: tuple([read(item) for read, item in zip(read_items, data, strict=True)])
+        return lambda data: tuple([read(item) for read, item in zip(read_items, _list(data), strict=True)])
     if origin in (Union, types.UnionType):
         return _reader_of_union([argument for argument in arguments if argument is not type(None)])
-    if kind in (str, int, float, bool) or origin is Literal:
-        return lambda data: data
+    if isinstance(kind, type) and issubclass(kind, StrEnum):
+        return kind
+    if origin is Literal:
+        return lambda data: data if data in arguments else _refuse(data, kind)
+    if kind is float:
+        return lambda data: data if type(data) in (float, int) else _refuse(data, kind)
+    if kind in (str, int, bool):
+        return lambda data: data if type(data) is kind else _refuse(data, kind)
     raise TypeError(f"no way to read {kind}")
+
+
+def _list(data: Plain) -> list[Plain]:
+    """And no text or object, though these have items too."""
+    return data if type(data) is list else _refuse(data, list)
+
+
+def _refuse(data: Plain, kind: object) -> Any:
+    raise TypeError(f"{type(data).__name__} is no {kind}")
 
 
 def _reader_of_union(members: list[Any]) -> Callable[[Plain], Any]:
