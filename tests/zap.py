@@ -14,6 +14,8 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+from zap import dial, paths
+
 DEADLINE = 60.0  # seconds that anything may take on a machine that is busy with something else
 
 
@@ -22,8 +24,10 @@ class Zap:
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
-        (folder / "home").mkdir()
+        for name in ("home", "runtime"):
+            (folder / name).mkdir(mode=0o700)
         self.env = {"HOME": str(folder / "home"), "PATH": os.environ["PATH"], "LANG": "C.UTF-8"}
+        self.env["XDG_RUNTIME_DIR"] = str(folder / "runtime")
 
     def write(self, text: str, name: str = "jobs.yaml") -> Path:
         path = self.folder / name
@@ -31,12 +35,15 @@ class Zap:
         path.write_text(textwrap.dedent(text))
         return path
 
-    def run(self, *arguments: str, env: dict[str, str] | None = None) -> subprocess.CompletedProcess[str]:
+    def run(
+        self, *arguments: str, env: dict[str, str] | None = None, typed: str = ""
+    ) -> subprocess.CompletedProcess[str]:
+        """`typed` is its standard input."""
         return subprocess.run(
             [sys.executable, "-m", "zap", *arguments],
             cwd=self.folder,
             env=self.env | (env or {}),
-            stdin=subprocess.DEVNULL,
+            input=typed,
             capture_output=True,
             text=True,
             errors="replace",
@@ -74,6 +81,22 @@ class Zap:
                 process.wait()
             if process.stdout:
                 process.stdout.close()
+
+    @contextmanager
+    def serve(self, *names: str) -> Iterator[subprocess.Popen[str]]:
+        """`zap serve` of the plan, from when it answers."""
+        folder = paths.runtime_folder(self.env, paths.plan_id(str(self.folder / "jobs.yaml")))
+
+        def answers() -> bool:
+            assert process.poll() is None, f"the runner has ended: {process.communicate()}"
+            line = dial.dial(folder)
+            if line:
+                line.close()
+            return line is not None
+
+        with self.start("serve", *names) as process:
+            wait_until(answers, "the runner to answer")
+            yield process
 
     def wait_file(self, name: str) -> str:
         """The text of a file that a job writes, once it has some that ends with a newline."""

@@ -12,18 +12,24 @@ import sys
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any, NoReturn
 
-from zap import __version__, cache, census, child, nursery, paths
+from zap import __version__, paths
 from zap.choice import choose
 from zap.errors import ConfigError, ZapError
-from zap.plan import Fixup, Job, Plan
-from zap.wire import to_plain
+from zap.verbs import register
+from zap.verbs.usage import formatter
 
+# Each verb imports what it needs when it is done, so that `zap ps` does not wait for what `zap run` needs.
 if TYPE_CHECKING:
     import asyncio
 
+    from zap import child, nursery
     from zap.config import Loaded
     from zap.headless import Options
+    from zap.plan import Fixup, Job, Plan
 
+DEFAULT = "open"
+SCRIPTED = ("ps", "logs", "events", "start", "stop", "restart", "wait", "signal", "send", "fix", "tree", "names")
+VERBS = (DEFAULT, "attach", "up", "down", "serve", "run", "check", "fixups", *SCRIPTED, "completion")
 BUG = 70  # EX_SOFTWARE of sysexits(3)
 FIRST = 8  # jobs that are started before the loop is imported; it starts the others
 
@@ -40,7 +46,8 @@ def main(argv: Sequence[str] | None = None) -> NoReturn:
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):  # a locale without ✓ is no reason to fail
             stream.reconfigure(errors="replace")
-    arguments = _parser().parse_args(argv)
+    words = _with_verb(sys.argv[1:] if argv is None else argv)
+    arguments = _parser(words[0]).parse_args(words)
     try:
         code: int = arguments.do(arguments)
         sys.stdout.flush()  # here, where a reader who is gone is no bug
@@ -55,15 +62,53 @@ def main(argv: Sequence[str] | None = None) -> NoReturn:
     sys.exit(code)
 
 
-def _parser() -> argparse.ArgumentParser:
+def _parser(verb: str) -> argparse.ArgumentParser:
+    """For one verb, or when it is none (`--help`) or asks for it (`completion`), for all."""
     parser = argparse.ArgumentParser(
         prog="zap",
         description="Keeps a flock of programs alive, and heals what it knows how to heal.",
         epilog=EPILOG,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
+        formatter_class=formatter,
     )
     parser.add_argument("--version", action="version", version=f"zap {__version__}")
+    parser.set_defaults(parser=parser)  # by which `completion` knows what there is to complete
     verbs = parser.add_subparsers(metavar="COMMAND", required=True)
+    if verb in SCRIPTED:
+        register(verbs, verb)
+        return parser
+
+    opened = verbs.add_parser(
+        DEFAULT,
+        help="the interface; starts what is named, or everything, if nothing runs yet (this is what `zap` alone does)",
+        description=_open.__doc__,
+    )
+    opened.add_argument("names", nargs="*", metavar="SYSTEM|JOB", help="what to start; systems that start by default")
+    _add_plan(opened)
+    _add_heal(opened)
+    opened.set_defaults(do=_open)
+
+    attach = verbs.add_parser("attach", help="the interface of what runs already", description=_attach.__doc__)
+    _add_plan(attach)
+    attach.set_defaults(do=_attach)
+
+    up = verbs.add_parser("up", help="start in the background, and return when all is ready", description=_up.__doc__)
+    up.add_argument("names", nargs="*", metavar="SYSTEM|JOB", help="what to start; systems that start by default")
+    _add_plan(up)
+    _add_heal(up)
+    up.add_argument("--no-wait", action="store_true", help="return at once")
+    up.set_defaults(do=_up)
+
+    down = verbs.add_parser("down", help="end everything that runs in the background", description=_down.__doc__)
+    _add_plan(down)
+    down.add_argument("--now", action="store_true", help="do not wait for any job's grace")
+    down.set_defaults(do=_down)
+
+    serve = verbs.add_parser("serve", help="be the runner, in the foreground, without a screen (for an init system)")
+    serve.add_argument("names", nargs="*", metavar="SYSTEM|JOB", help="what to start; systems that start by default")
+    _add_plan(serve)
+    _add_heal(serve)
+    serve.add_argument("--report", action="store_true", help=argparse.SUPPRESS)
+    serve.set_defaults(do=_serve)
 
     run = verbs.add_parser(
         "run",
@@ -75,12 +120,7 @@ def _parser() -> argparse.ArgumentParser:
     run.add_argument("names", nargs="*", metavar="SYSTEM|JOB", help="what to run; every system that starts by default")
     _add_plan(run)
     run.add_argument("--until", choices=("ready", "done"), default="done", help="when it is over (default: done)")
-    run.add_argument(
-        "--heal",
-        choices=("auto", "all", "none"),
-        default="auto",
-        help="which fixups run: the safe ones (default), also those that want approval, or none",
-    )
+    _add_heal(run)
     run.add_argument("-q", "--quiet", action="store_true", help="only the summary")
     run.add_argument("--json", action="store_true", help="one JSON object per line: every event and every line")
     run.add_argument("--color", choices=("auto", "always", "never"), default="auto", help="(default: auto)")
@@ -97,6 +137,8 @@ def _parser() -> argparse.ArgumentParser:
     _add_plan(fixups)
     fixups.add_argument("--json", action="store_true", help="one JSON object per fixup and line")
     fixups.set_defaults(do=_fixups)
+    if verb not in VERBS or verb == "completion":
+        register(verbs)
     return parser
 
 
@@ -106,15 +148,188 @@ def _add_plan(parser: argparse.ArgumentParser) -> None:
     )
 
 
+def _add_heal(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "--heal",
+        choices=("auto", "all", "none"),
+        default="auto",
+        help="which fixups run: the safe ones (default), also those that want approval, or none",
+    )
+
+
+def _with_verb(argv: Sequence[str]) -> list[str]:
+    """`zap web -f x` is `zap open web -f x`, and `zap -f x ps` is `zap ps -f x`: the verb may stand behind the plan."""
+    words = list(argv)
+    before = 0
+    while before < len(words) and words[before].startswith("-") and words[before] not in ("-h", "--help", "--version"):
+        before += 2 if words[before] in ("-f", "--file") else 1
+    if before < len(words) and words[before] in VERBS:
+        said = ["--file" if word == "-f" else word for word in words[:before]]  # -f is for what follows in `zap logs`
+        return [words[before], *said, *words[before + 1 :]]
+    if before < len(words) and words[before] in ("-h", "--help", "--version"):
+        return words
+    return [DEFAULT, *words]
+
+
+# the interface, and the runner in the background
+
+
+def _open(arguments: argparse.Namespace) -> int:
+    """Opens the interface. If no runner of the plan is there, it is started in the background first."""
+    from zap import background, requests
+
+    _need_terminal()
+    plan = _plan(arguments.file)
+    choose(plan, arguments.names)
+    line, is_new = background.bring_up(plan.path, arguments.names, arguments.heal, os.environ)
+    with line:
+        if arguments.names and not is_new:
+            line.call(requests.Start(tuple(job.name for job in choose(line.plan(), arguments.names))))
+    return _show(plan.path)
+
+
+def _attach(arguments: argparse.Namespace) -> int:
+    """Opens the interface of the runner that is there; any number of them can be open at a time."""
+    from zap import background, dial
+
+    _need_terminal()
+    path = paths.plan_file(arguments.file, os.environ)
+    line = background.find(path, os.environ)
+    if line is None:
+        raise dial.NoRunner(f"no runner of {path} is there: `zap up` starts one, `zap` also shows it")
+    line.close()
+    return _show(path)
+
+
+def _need_terminal() -> None:
+    """Before anything is started, also that what the person prefers can be read."""
+    without = "`zap up` starts in the background, `zap run` without a screen"
+    if not (sys.stdin.isatty() and sys.stdout.isatty()):
+        raise ZapError(f"the interface needs a terminal: {without}")
+    if os.environ.get("TERM", "dumb") in ("", "dumb"):
+        raise ZapError(f"the interface needs a terminal with a screen, and this one has none (TERM): {without}")
+    from zap import preferences
+    from zap.tui.keys import NAMES
+
+    preferences.load(os.environ, NAMES)
+
+
+def _show(path: str) -> int:
+    import asyncio
+
+    from zap.client import connect
+    from zap.tui import app
+
+    async def show() -> str:
+        client = await connect(paths.runtime_folder(os.environ, paths.plan_id(path)))
+        if client is None:
+            raise ZapError("the runner has ended meanwhile")
+        try:
+            return await app.run(client, os.environ)
+        finally:
+            client.close()
+
+    said = asyncio.run(show())
+    if said:
+        print(said)
+    return 0
+
+
+def _up(arguments: argparse.Namespace) -> int:
+    """Starts in the background what is named, or everything that starts by default. Returns when all is ready.
+
+    The exit code is 1 when something failed instead. What runs already goes on. Ctrl+C stops waiting, not the jobs.
+    """
+    from zap import background, requests
+    from zap.verbs import whole
+
+    plan = _plan(arguments.file)
+    jobs = choose(plan, arguments.names)
+    try:
+        line, is_new = background.bring_up(plan.path, arguments.names, arguments.heal, os.environ)
+        with line:
+            if not is_new:
+                jobs = choose(line.plan(), arguments.names)
+                line.call(requests.Start(tuple(job.name for job in jobs)))
+            return 0 if arguments.no_wait else whole.wait_up(line, [job.name for job in jobs])
+    except KeyboardInterrupt:
+        print("what was started goes on; `zap down` ends it", file=sys.stderr)
+        raise
+
+
+def _down(arguments: argparse.Namespace) -> int:
+    """Ends all jobs and the runner, and returns when nothing is left. Ctrl+C does not wait for graces any more."""
+    from zap import background
+    from zap.verbs import whole
+
+    path = paths.plan_file(arguments.file, os.environ)
+    is_hurried = arguments.now
+    line = background.find(path, os.environ)
+    if line is None:
+        print(f"no runner of {path} is there")
+    while line:
+        try:
+            with line:
+                whole.end(line, is_hurried)
+            line = None
+        except KeyboardInterrupt:
+            if is_hurried:
+                raise
+            is_hurried = True
+            line = background.find(path, os.environ)
+    if not background.wait_gone(path, os.environ):
+        raise ZapError("all jobs have ended, but the runner has not")
+    return 0
+
+
+def _serve(arguments: argparse.Namespace) -> int:
+    from zap import address, background, child, nursery
+
+    try:
+        plan = _plan(arguments.file)
+        jobs = choose(plan, arguments.names)
+        claimed = background.claim(plan, os.environ)
+    except ZapError as error:
+        if arguments.report:
+            background.report({"error": str(error), "code": error.code})
+        raise
+    caught = _catch()
+    child.adopt_orphans()
+    world = nursery.world(plan, address.MOST_CLIENTS)
+    first = _start_first(jobs, world)
+    try:
+        import asyncio
+
+        async def serve() -> None:
+            asyncio.get_running_loop().set_exception_handler(_on_bug)
+            names = [job.name for job in jobs]
+            await background.serve(plan, world, names, arguments.heal, claimed, first, caught, arguments.report)
+
+        asyncio.run(serve())
+        return 0
+    finally:
+        for born in first.values():  # those that no runner has taken over
+            born.signal_group(signal.SIGKILL)
+        claimed.hide()
+
+
+def _catch() -> list[int]:
+    """Signals that end us and come before there is a loop."""
+    caught: list[int] = []
+    for ending in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+        signal.signal(ending, lambda number, _: caught.append(number))
+    return caught
+
+
 # run
 
 
 def _run(arguments: argparse.Namespace) -> int:
+    from zap import child, nursery
+
     plan = _plan(arguments.file)
     jobs = choose(plan, arguments.names)
-    caught: list[int] = []
-    for ending in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
-        signal.signal(ending, lambda number, _: caught.append(number))
+    caught = _catch()
     child.adopt_orphans()
     world = nursery.world(plan)
     first = _start_first(jobs, world)
@@ -144,6 +359,8 @@ def _run(arguments: argparse.Namespace) -> int:
 
 def _start_first(jobs: Sequence[Job], world: nursery.World) -> dict[str, child.Child]:
     """Children of the first jobs that need no preparation. What cannot be started is left to the runner to tell."""
+    from zap import nursery
+
     born: dict[str, child.Child] = {}
     for job in jobs[:FIRST]:
         if not job.answers:
@@ -155,6 +372,8 @@ def _start_first(jobs: Sequence[Job], world: nursery.World) -> dict[str, child.C
 def _on_bug(_: asyncio.AbstractEventLoop, context: dict[str, Any]) -> None:
     """A callback of ours has raised: nothing is sure any more but that no child shall be left behind."""
     import traceback
+
+    from zap import census, child
 
     error = context.get("exception")
     print(f"zap has a bug, and ends everything: {context['message']}", file=sys.stderr)
@@ -183,6 +402,8 @@ def _options(arguments: argparse.Namespace, jobs: Sequence[Job]) -> Options:
 
 
 def _plan(named: str | None) -> Plan:
+    from zap import cache
+
     path = paths.plan_file(named, os.environ)
     folder = paths.cache_folder(os.environ)
     plan = cache.read(folder, path)
@@ -232,6 +453,8 @@ def _fixups(arguments: argparse.Namespace) -> int:
 
 
 def _list_fixups(fixups: Sequence[Fixup], is_json: bool) -> int:
+    from zap.wire import to_plain
+
     width = max((len(fixup.name) for fixup in fixups), default=0)
     for fixup in fixups:
         if is_json:
