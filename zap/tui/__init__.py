@@ -1,0 +1,1 @@
+"""The interface: what a person sees of a session in a terminal, and does there."""

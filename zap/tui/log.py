@@ -1,0 +1,109 @@
+"""The event log: what happened to all jobs, when and why, and from where one jumps to what was said then."""
+
+from __future__ import annotations
+
+import math
+import time
+from bisect import bisect_left
+from collections import deque
+
+from zap import events
+from zap.events import Event, State
+from zap.remarks import told
+from zap.tui import text
+from zap.tui.palette import Glyphs
+from zap.tui.text import Attr, Row
+
+KEPT = 10_000  # as many as the runner keeps
+
+
+class Log:
+    """Events, oldest first, and the one that is selected; at the end it follows."""
+
+    def __init__(self, glyphs: Glyphs) -> None:
+        self._glyphs = glyphs
+        self._events: deque[Event] = deque(maxlen=KEPT)
+        self._at: int | None = None  # by its number; None follows
+        self._top = 0  # the number of the first that shows
+        self._height = 1
+        self._shown: list[Event] = []
+
+    def add(self, event: Event) -> None:
+        if is_told(event) and (not self._events or event.n > self._events[-1].n):
+            self._events.append(event)
+
+    def prepend(self, older: list[Event]) -> None:
+        """What had happened before one began to listen."""
+        first = self._events[0].n if self._events else math.inf
+        missing = [event for event in older if is_told(event) and event.n < first]
+        room = KEPT - len(self._events)
+        self._events.extendleft(reversed(missing[max(len(missing) - room, 0) :]))
+
+    def selected(self) -> Event | None:
+        return self._events[self._index()] if self._events else None
+
+    def move(self, steps: int) -> None:
+        if self._events:
+            self._select(max(0, min(self._index() + steps, len(self._events) - 1)))
+
+    def move_page(self, pages: int) -> None:
+        self.move(pages * max(self._height - 1, 1))
+
+    def select_at(self, y: int) -> bool:
+        """What shows in this row of the screen; whether it was selected already."""
+        if not 0 <= y < len(self._shown):
+            return False
+        before = self.selected()
+        self._select(self._place(self._shown[y].n))
+        return before == self._shown[y]
+
+    def draw(self, columns: int, rows: int, has_focus: bool) -> list[Row]:
+        self._height = rows
+        index = self._index()
+        begin = max(min(self._place(self._top), index), index - rows + 1)
+        begin = max(min(begin, len(self._events) - rows), 0)
+        self._shown = [self._events[number] for number in range(begin, min(begin + rows, len(self._events)))]
+        self._top = self._shown[0].n if self._shown else 0
+        drawn: list[Row] = []
+        for number, event in enumerate(self._shown, begin):
+            row = text.cut(row_of(event), columns, self._glyphs.ellipsis)
+            if number == index:
+                row = text.tint(text.pad(row, columns), "selected focus" if has_focus else "selected")
+            drawn.append(row)
+        if not self._events:
+            drawn += [text.cut([("dim", "nothing has happened yet")], columns)][:rows]
+        return drawn + [[] for _ in range(rows - len(drawn))]
+
+    def _select(self, index: int) -> None:
+        self._at = None if index == len(self._events) - 1 else self._events[index].n
+
+    def _index(self) -> int:
+        return len(self._events) - 1 if self._at is None else self._place(self._at)
+
+    def _place(self, number: int) -> int:
+        """Of the event of this number, or of the next one that is kept."""
+        return min(bisect_left(self._events, number, key=lambda event: event.n), len(self._events) - 1)
+
+
+def is_told(event: Event) -> bool:
+    return told(event.fact) is not None
+
+
+def row_of(event: Event) -> Row:
+    at = time.strftime("%H:%M:%S", time.localtime(event.at))
+    job = getattr(event.fact, "job", "")
+    return [("time", f"{at} "), ("busy", f"{job} " if job else ""), (attr_of(event), told(event.fact) or "")]
+
+
+def attr_of(event: Event) -> Attr:
+    match event.fact:
+        case events.Became(state=State.FAILED) | events.NotSpawned() | events.FixFailed() | events.GaveUp():
+            return "notice bad"
+        case events.Overloaded() | events.Proposed():
+            return "warn"
+        case events.Matched() | events.FixStarted() | events.Fixed():
+            return "notice fix"
+        case events.Became(state=State.READY | State.DONE):
+            return "ok"
+        case _:
+            return "notice"
