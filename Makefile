@@ -18,6 +18,7 @@ fix: .venv/ready
 
 docs: .venv/ready  # what is generated: the settings' reference, the house, the machine
 	$(BIN)/python -c "from zap import settings; print(settings.reference(), end='')" >docs/settings.md
+	$(BIN)/python -c "from zap.tui import keys; print(keys.reference(), end='')" >docs/keys.md
 	$(BIN)/python -m tests.house --write && $(BIN)/python -m tests.diagram --write
 
 bench: .venv/ready

@@ -1,22 +1,29 @@
 """`make bench`: what zap costs, each figure beside its limit or its rival in the same run, as ratios.
 
-Machines differ and are noisy: read the ratios. `make bench ARGS="NAME…"` runs some of: ingest, buffers, flock, start.
+Machines differ and are noisy: read the ratios. `make bench ARGS="NAME…"` runs some of: ingest, buffers, flock, start,
+screen, attach, idle.
 """
 
 from __future__ import annotations
 
 import json
 import os
+import random
 import resource
 import shutil
 import statistics
 import subprocess
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from itertools import pairwise
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any, NamedTuple
+
+from tests.terminal import Terminal
+from zap import dial, paths
 
 LINES = 1_000_000
 LINE = (
@@ -59,6 +66,15 @@ int main(int argc, char **argv) {
 }
 """
 
+# Says its word ten times a second, and costs nothing itself.
+TICKER = r"""
+#include <stdio.h>
+#include <unistd.h>
+int main(int argc, char **argv) {
+    for (;;) { printf("%s %074d\n", argv[1], 0); fflush(stdout); usleep(100000); }
+}
+"""
+
 
 class Cost(NamedTuple):
     """Seconds on the wall and of cpu, and the largest resident size in bytes, of one process."""
@@ -74,6 +90,7 @@ class Folder:
     def __init__(self, path: Path) -> None:
         self.path = path
         self.env = {"HOME": str(path), "PATH": os.environ["PATH"], "LANG": "C.UTF-8", "TERM": "dumb"}
+        self.env["XDG_RUNTIME_DIR"] = str(path)
         (path / "writer.py").write_text(WRITER)
 
     def plan(self, jobs: dict[str, Any], **settings: Any) -> None:
@@ -134,7 +151,7 @@ def median(measure: Callable[[], Any], times: int = 3) -> Any:
 
 def ingest(folder: Folder) -> None:
     head(f"ingest: {LINES:,} lines × {len(LINE)} B of one job, `zap run --quiet` beside `cat >/dev/null`")
-    drain = compiled_drain(folder)
+    drain = compiled(folder, "drain", DRAIN)
     for kind, lines in (("pipe, 4 KiB writes", 40), ("pipe, a write per line", 1), ("terminal, 4 KiB writes", 40)):
         tty = kind.startswith("terminal")
         writer = f"{sys.executable} writer.py {lines} wrote"
@@ -170,10 +187,10 @@ def ingest(folder: Folder) -> None:
             say("", f"{over:5.1f} MB over idle", "≤ 8 MiB (the buffer) + 16 MB")
 
 
-def compiled_drain(folder: Folder) -> Path:
-    (folder.path / "drain.c").write_text(DRAIN)
-    subprocess.run(["cc", "-O2", "-o", "drain", "drain.c", "-lutil"], cwd=folder.path, check=True)
-    return folder.path / "drain"
+def compiled(folder: Folder, name: str, source: str) -> Path:
+    (folder.path / f"{name}.c").write_text(source)
+    subprocess.run(["cc", "-O2", "-o", name, f"{name}.c", "-lutil"], cwd=folder.path, check=True)
+    return folder.path / name
 
 
 # Memory of buffers.
@@ -279,6 +296,252 @@ def time_of(argv: list[str], folder: Folder) -> float:
     return folder.run(argv).wall
 
 
+# The screen. The bench is the person and the terminal: it presses a key, and reads until the screen is told what the
+# key leads to. The letters are such that nothing else on the screen has them, no text and no escape sequence.
+
+LETTERS = [chr(number) for number in (*range(0x100, 0x148), *range(0x14A, 0x17F), *range(0x3B1, 0x3C9))]
+LETTERS += [chr(number) for number in range(0x400, 0x482)]
+KEYS = 250
+THINKING = (0.010, 0.060)  # seconds between what a key led to and the next: by chance, so as to be in step with nothing
+KEY_MOST = 20.0  # seconds that one key may take
+MEASURE_MOST = 40.0  # seconds; who is slower is measured with fewer keys
+DOWN, UP = b"\x1b[B", b"\x1b[A"
+QUIET = 20  # jobs that have said something and say no more
+FLOCK = 200
+TMUX = ("tmux", "-L", "bench", "-u", "-f", "/dev/null")
+
+Step = tuple[bytes, Sequence[bytes]]
+"""A key, and what the screen is told because of it."""
+
+
+class Seat(NamedTuple):
+    """A person before a program, who types into its `cat`; after the keys `leave` those below choose among its jobs."""
+
+    terminal: Terminal
+    leave: Sequence[bytes]
+    next: bytes
+    previous: bytes
+    is_named: bool  # the chosen job's full name stands above its lines
+
+
+def screen(folder: Folder) -> None:
+    head(f"screen: from a key to what it leads to on a screen of 200×50, p50 / p99 of {KEYS} keys")
+    ticker = compiled(folder, "ticker", TICKER)
+    quiet = {f"j{number:03}": f"echo {LETTERS[number]}; exec cat" for number in range(QUIET)}
+    ticking = {f"j{number:03}": f"exec {ticker} {LETTERS[number]}" for number in range(FLOCK)}
+    with Terminal(["cat"], folder.path, folder.env) as cat:
+        say("a letter echoed by the kernel, which is the floor", told(latencies(cat, letters())[0])[0])
+    for what, jobs, flood in (
+        (f"{QUIET} quiet jobs", quiet, ""),
+        ("`yes` floods", quiet, "exec yes"),
+        (f"{FLOCK} jobs × 10 lines/s", ticking, ""),
+    ):
+        typed: dict[str, float] = {}
+        chosen: dict[str, float] = {}
+        for name, sit in (("tmux", before_tmux), ("mprocs", before_mprocs), ("zap", before_zap)):
+            with sit(folder, jobs, flood) as seat:
+                if seat is None:
+                    say(f"{what}: {name}", "is not here")
+                    continue
+                value, typed[name] = told(latencies(seat.terminal, letters())[0])
+                say(f"{what}: {name}, a letter typed into `cat`", value, beside(name, typed))
+                for key in seat.leave:
+                    seat.terminal.write(key)
+                    seat.terminal.pause(0.3)
+                *selected, lines = latencies(seat.terminal, choices(seat, len(jobs)))
+                for times in selected:
+                    say(f"{what}: {name}, the next job, selected", told(times)[0], "p99 ≤ 10 ms")
+                value, chosen[name] = told(lines)
+                say(f"{what}: {name}, the next job, its lines", value, beside(name, chosen))
+
+
+def letters() -> list[Step]:
+    return [(letter.encode(), [letter.encode()]) for letter in LETTERS[:KEYS]]
+
+
+def choices(seat: Seat, count: int) -> list[Step]:
+    """From the first of so many jobs down, up again, and so on."""
+    round_trip = [*range(count), *range(count - 2, 0, -1)]
+    places = [round_trip[number % len(round_trip)] for number in range(KEYS + 1)]
+    steps: list[Step] = []
+    for before, after in pairwise(places):
+        named = [f"s/j{after:03}".encode()] if seat.is_named else []
+        steps.append((seat.next if after > before else seat.previous, [*named, LETTERS[after].encode()]))
+    return steps
+
+
+def latencies(terminal: Terminal, steps: Sequence[Step]) -> list[list[float]]:
+    """For each thing that the steps' keys lead to, the seconds that it took each time."""
+    chance = random.Random(1)
+    taken: list[list[float]] = [[] for _ in steps[0][1]]
+    end = time.monotonic() + MEASURE_MOST
+    for key, needles in steps:
+        terminal.pause(chance.uniform(*THINKING))
+        begin = now = time.perf_counter()
+        terminal.write(key)
+        found: dict[bytes, float] = {}
+        seen = b""
+        while len(found) < len(needles) and now < begin + KEY_MOST:
+            seen = seen[-64:] + terminal.read(begin + KEY_MOST - now)
+            now = time.perf_counter()
+            found = {needle: now - begin for needle in needles if needle in seen} | found
+        for times, needle in zip(taken, needles, strict=True):
+            times.append(found.get(needle, KEY_MOST))
+        if time.monotonic() > end:
+            break
+    return taken
+
+
+def told(times: Sequence[float]) -> tuple[str, float]:
+    """Milliseconds of the middle one and of the slowest hundredth, and the latter by itself in seconds."""
+    p50, p99 = statistics.median(times), sorted(times)[-(len(times) // 100) - 1]
+    fewer = f" ({len(times)} keys)" if len(times) < KEYS else ""
+    return f"{1000 * p50:.1f} / {1000 * p99:.1f} ms{fewer}", p99
+
+
+def beside(name: str, p99: dict[str, float]) -> str:
+    if name != "zap":
+        return ""
+    ratios = [f"{p99['zap'] / p99[rival]:.2g} × {rival}" for rival in p99 if rival != "zap"]
+    return f"p99 ≤ 10 ms; it is {', '.join(ratios)}"
+
+
+@contextmanager
+def before_zap(folder: Folder, jobs: dict[str, str], flood: str) -> Iterator[Seat]:
+    """The flood is in view, beside what is looked at."""
+    with up(folder, {"cat": "exec cat"} | ({"flood": flood} if flood else {}) | jobs) as terminal:
+        for key in (*((DOWN, b"|", UP) if flood else ()), b"\r"):
+            terminal.write(key)
+            terminal.pause(0.3)
+        terminal.wait(lambda shown: "typing into s/cat" in shown)
+        yield Seat(terminal, [b"\x1d", b"\t", DOWN, *([DOWN] if flood else [])], DOWN, UP, is_named=True)
+
+
+@contextmanager
+def up(folder: Folder, jobs: dict[str, str]) -> Iterator[Terminal]:
+    """The interface, attached to a runner of these jobs."""
+    with background(folder, jobs), attached(folder) as terminal:
+        terminal.wait(lambda shown: "quit" in shown)
+        terminal.pause(2.0)
+        yield terminal
+
+
+@contextmanager
+def background(folder: Folder, jobs: dict[str, str]) -> Iterator[None]:
+    folder.plan({name: {"commands": [text], "fixups": "off"} for name, text in jobs.items()})
+    subprocess.run(folder.zap("up"), cwd=folder.path, env=folder.env, check=True)
+    try:
+        yield
+    finally:
+        folder.run(folder.zap("down", "--now"))
+
+
+def attached(folder: Folder) -> Terminal:
+    return Terminal(folder.zap("attach"), folder.path, folder.env)
+
+
+@contextmanager
+def before_tmux(folder: Folder, jobs: dict[str, str], flood: str) -> Iterator[Seat | None]:
+    """The flood is in view, beside what is typed into; the jobs are windows."""
+    if not shutil.which("tmux"):
+        yield None
+        return
+    env = folder.env | {"TMUX_TMPDIR": str(folder.path), "TERM": "xterm-256color"}
+
+    def ask(*words: str) -> None:
+        subprocess.run([*TMUX, *words], cwd=folder.path, env=env, check=True)
+
+    ask("new-session", "-d", "-x", "200", "-y", "50", "cat")
+    try:
+        if flood:
+            ask("split-window", "-d", "-h", flood)
+        for text in jobs.values():
+            ask("new-window", "-d", text)
+        with Terminal([*TMUX, "attach"], folder.path, env) as terminal:
+            terminal.pause(2.0)
+            yield Seat(terminal, [b"\x02n"], b"\x02n", b"\x02p", is_named=False)
+    finally:
+        ask("kill-server")
+
+
+@contextmanager
+def before_mprocs(folder: Folder, jobs: dict[str, str], flood: str) -> Iterator[Seat | None]:
+    """The flood goes on out of view: mprocs shows one job at a time."""
+    path = mprocs()
+    if path is None:
+        yield None
+        return
+    jobs = {"cat": "exec cat"} | ({"flood": flood} if flood else {}) | jobs
+    (folder.path / "mprocs.yaml").write_text(json.dumps({"procs": {name: {"shell": jobs[name]} for name in jobs}}))
+    with Terminal([path], folder.path, folder.env) as terminal:
+        terminal.wait(lambda shown: "┏Processes" in shown)
+        terminal.pause(3.0)
+        terminal.write(b"\x01")
+        terminal.wait(lambda shown: "┏Terminal" in shown)
+        yield Seat(terminal, [b"\x01", *[b"j"] * (2 if flood else 1)], b"j", b"k", is_named=False)
+
+
+def mprocs() -> str | None:
+    """Where it is; when it is nowhere, npm fetches it into a folder of the bench's own."""
+    cache = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "zap-bench"
+    here = cache / "node_modules" / ".bin" / "mprocs"
+    there = shutil.which("mprocs")
+    if not there and not here.exists() and shutil.which("npm"):
+        subprocess.run(["npm", "install", "--silent", "--prefix", str(cache), "mprocs"], check=False)
+    return there or (str(here) if here.exists() else None)
+
+
+def attach(folder: Folder) -> None:
+    head(f"attach: `zap attach` to a screen of 200×50 with {FLOCK} jobs, medians of 15")
+    bare = statistics.median(time_of([sys.executable, "-c", "pass"], folder) for _ in range(15))
+    floor = statistics.median(time_of([sys.executable, "-c", "import asyncio, urwid"], folder) for _ in range(15))
+    say("python -c pass", f"{1000 * bare:6.1f} ms")
+    say("python -c 'import asyncio, urwid', which is the floor", f"{1000 * floor:6.1f} ms")
+    needles = [b" quit ", LETTERS[0].encode()]
+
+    def seen() -> tuple[float, float]:
+        begin = time.perf_counter()
+        with attached(folder) as terminal:
+            found: dict[bytes, float] = {}
+            chunk = b""
+            while len(found) < len(needles):
+                chunk = chunk[-64:] + terminal.read(KEY_MOST)
+                found = {needle: time.perf_counter() - begin for needle in needles if needle in chunk} | found
+        return found[needles[0]], max(found.values())
+
+    with background(folder, {f"j{number:03}": f"echo {LETTERS[number]}; exec cat" for number in range(FLOCK)}):
+        first, whole = map(statistics.median, zip(*(seen() for _ in range(15)), strict=True))
+        say("the first frame: all but the job's lines", f"{1000 * first:6.1f} ms", f"{first / floor:.2f} × the floor")
+        say("all that is to be seen", f"{1000 * whole:6.1f} ms", f"≤ 250 ms; it is {whole / floor:.2f} × the floor")
+        ps = statistics.median(time_of(folder.zap("ps"), folder) for _ in range(15))
+        say("`zap ps`", f"{1000 * ps:6.1f} ms", f"≤ 80 ms; it is {ps / bare:.2f} × python -c pass")
+
+
+def idle(folder: Folder) -> None:
+    head("idle: an interface that is looked at, and 50 jobs that do nothing: cpu in 30 s")
+    with up(folder, {f"j{number}": "exec sleep 1000" for number in range(50)}) as terminal:
+        pids = terminal.pid, runner_of(folder)
+        terminal.pause(65)  # from then on what shows changes once a minute
+        before = [spent(pid) for pid in pids]
+        terminal.pause(30)
+        for name, pid, begin in zip(("the interface", "the runner"), pids, before, strict=True):
+            say(name, f"{1000 * (spent(pid) - begin):6.1f} ms", "≤ 10 ms: a tick of the clock")
+
+
+def runner_of(folder: Folder) -> int:
+    """Its process."""
+    line = dial.dial(paths.runtime_folder(folder.env, paths.plan_id(str(folder.path / "jobs.yaml"))))
+    assert line
+    with line:
+        return line.hello.pid
+
+
+def spent(pid: int) -> float:
+    """Seconds of cpu, finer than in ticks where the kernel tells (proc(5))."""
+    told = Path(f"/proc/{pid}/schedstat")
+    return int(told.read_text().split()[0]) / 1e9 if told.exists() else cpu_of(pid)
+
+
 class running:
     """zap in the background, until the block ends."""
 
@@ -322,7 +585,15 @@ def wait(is_so: Callable[[], bool]) -> None:
         time.sleep(0.005)
 
 
-BENCHES: dict[str, Callable[[Folder], None]] = {"ingest": ingest, "buffers": buffers, "flock": flock, "start": start}
+BENCHES: dict[str, Callable[[Folder], None]] = {
+    "ingest": ingest,
+    "buffers": buffers,
+    "flock": flock,
+    "start": start,
+    "screen": screen,
+    "attach": attach,
+    "idle": idle,
+}
 
 if __name__ == "__main__":
     resource.setrlimit(resource.RLIMIT_NOFILE, (resource.getrlimit(resource.RLIMIT_NOFILE)[1],) * 2)

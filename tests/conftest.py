@@ -61,6 +61,10 @@ def _nothing_is_left() -> Iterator[None]:
     assert not left, f"the test left behind: {', '.join(' '.join(item) for item in sorted(left))}"
 
 
+def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption("--update-screens", action="store_true", help="take the screens as they are now for right")
+
+
 def pytest_runtest_setup(item: pytest.Item) -> None:
     missing = [part for marker in item.iter_markers("real") for part in marker.args if not shutil.which(part)]
     if missing:

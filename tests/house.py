@@ -34,7 +34,20 @@ FLOORS = (
         "pure: same input, same answer",
         (
             *("machine", "script", "commands", "buffer", "escape", "mask", "transcript", "matcher", "fixup", "healer"),
-            *("gauge", "meter", "remarks", "board", "choice", "wire", "launch/"),
+            *(
+                "gauge",
+                "meter",
+                "units",
+                "remarks",
+                "board",
+                "choice",
+                "fuzzy",
+                "frame",
+                "wire",
+                "scribe",
+                "table",
+                "launch/",
+            ),
         ),
     ),
     Floor(
@@ -42,12 +55,12 @@ FLOORS = (
         "each touches one kind of thing",
         (
             *("document", "kinds", "settings", "config", "cache", "paths", "child", "nursery", "intake", "census"),
-            *("answerer", "bus"),
+            *("answerer", "bus", "sampler", "scales", "address", "dial", "preferences"),
         ),
     ),
     Floor("engine", "the single writer", ("runner",)),
-    Floor("doors", "each looks through the window", ("headless",)),
-    Floor("roof", "arguments, exit codes, putting parts together", ("cli", "__main__")),
+    Floor("doors", "each looks through the window", ("headless", "server", "client", "verbs/", "tui/")),
+    Floor("roof", "arguments, exit codes, putting parts together", ("cli", "background", "__main__")),
 )
 WATER_LINE = 3  # the first floor above it: what is below touches no fd, pid, file, clock, loop or chance
 
@@ -58,10 +71,18 @@ BUILT_ON = {
     "fixup": {"matcher"},
     "healer": {"fixup"},
     "meter": {"gauge"},
+    "remarks": {"units"},
+    "scribe": {"escape", "wire"},
+    "wire": {"frame"},
     "transcript": {"buffer", "fixup", "mask", "script"},
     "settings": {"kinds"},
-    "config": {"document", "kinds", "settings"},
+    "config": {"document", "kinds", "paths", "settings"},
+    "dial": {"address"},
+    "preferences": {"document", "paths"},
+    "sampler": {"census"},
+    "scales": {"census", "sampler"},
     "nursery": {"child"},
+    "cli": {"background"},
     "__main__": {"cli"},
 }
 
@@ -71,7 +92,7 @@ TOUCHING = re.compile(
     "|threading|time|tty|urllib|urwid|uuid|yaml"
 )
 ONLY = {
-    "argparse": {"cli", "headless"},
+    "argparse": {"cli", "headless", "verbs/"},
     "ctypes": {"child", "keeper"},
     "multiprocessing": set[str](),
     "pexpect": {"answerer"},

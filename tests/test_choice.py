@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import re
+
 import pytest
 
-from zap.choice import choose
+from zap.choice import among, choose
 from zap.errors import ZapError
 from zap.plan import Job, Plan, System
 
@@ -97,3 +99,35 @@ def test_a_long_list_of_names_is_cut() -> None:
     many = plan(many_={f"job{number}": True for number in range(50)})
     with pytest.raises(ZapError, match=r"many, many/job0, .*, many/job10 and 39 more$"):
         chosen(of=many)
+
+
+JOBS = [job.name for job in PLAN.jobs]
+
+
+@pytest.mark.parametrize(
+    ("names", "jobs"),
+    [
+        ("", " ".join(JOBS)),
+        ("web", "web/api web/worker web/seed"),
+        ("rare", "rare/backup"),
+        ("seed shop/api", "web/seed shop/api"),
+        ("worker web/worker", "web/worker"),
+    ],
+)
+def test_among_all_jobs_a_system_is_the_whole_of_it(names: str, jobs: str) -> None:
+    assert among(JOBS, names.split()) == jobs.split()
+
+
+@pytest.mark.parametrize("name", ["nonsense", "api"])
+def test_among_all_jobs_the_same_is_refused_for_the_same_reason(name: str) -> None:
+    with pytest.raises(ZapError) as told:
+        choose(PLAN, [name])
+    with pytest.raises(ZapError, match=re.escape(str(told.value))):
+        among(JOBS, [name])
+
+
+def test_what_lives_comes_with_its_system() -> None:
+    assert [job.name for job in choose(PLAN, ["web"], living=["web/seed", "tools/dump"])] == [
+        *("web/api", "web/worker", "web/seed")
+    ]
+    assert [job.name for job in choose(PLAN, ["rare"], living=["rare/backup"])] == ["rare/backup"]

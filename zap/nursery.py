@@ -28,9 +28,9 @@ class World(NamedTuple):
     files: int | None = None
 
 
-def world(plan: Plan) -> World:
-    """For a runner of this plan in this process; makes room for its children."""
-    return World(plan.id, os.urandom(6).hex(), dict(os.environ), child.make_room(len(plan.jobs)))
+def world(plan: Plan, clients: int = 0) -> World:
+    """For a runner of this plan in this process; makes room for its children, and for so many who talk to it."""
+    return World(plan.id, os.urandom(6).hex(), dict(os.environ), child.make_room(len(plan.jobs), clients))
 
 
 def bear(world: World, job: Job, epoch: int) -> child.Child:
