@@ -2,7 +2,7 @@
 PYTHON ?= python3
 BIN := .venv/bin
 
-.PHONY: run test check fix docs bench clean
+.PHONY: run test check fix docs bench pictures clean
 
 run: .venv/ready
 	@$(BIN)/zap run || [ $$? = 3 ]  # the code of demo/broken, which fails on purpose
@@ -16,13 +16,17 @@ check: .venv/ready
 fix: .venv/ready
 	$(BIN)/ruff check --fix . && $(BIN)/ruff format .
 
-docs: .venv/ready  # what is generated: the settings' reference, the house, the machine
+docs: .venv/ready  # what is generated: the references, the house, the machine
 	$(BIN)/python -c "from zap import settings; print(settings.reference(), end='')" >docs/settings.md
+	$(BIN)/python -c "from zap import wire; print(wire.reference(), end='')" >docs/socket.md
 	$(BIN)/python -c "from zap.tui import keys; print(keys.reference(), end='')" >docs/keys.md
 	$(BIN)/python -m tests.house --write && $(BIN)/python -m tests.diagram --write
 
 bench: .venv/ready
 	$(BIN)/python -m tests.bench $(ARGS)
+
+pictures: .venv/ready  # those of the README, into docs/pictures/
+	$(BIN)/python -m tests.pictures
 
 clean:
 	rm -rf .venv

@@ -333,7 +333,7 @@ def screen(folder: Folder) -> None:
         say("a letter echoed by the kernel, which is the floor", told(latencies(cat, letters())[0])[0])
     for what, jobs, flood in (
         (f"{QUIET} quiet jobs", quiet, ""),
-        ("`yes` floods", quiet, "exec yes"),
+        ("`yes` floods", quiet, "until [ -e go ]; do sleep 0.1; done; exec yes"),
         (f"{FLOCK} jobs × 10 lines/s", ticking, ""),
     ):
         typed: dict[str, float] = {}
@@ -343,16 +343,19 @@ def screen(folder: Folder) -> None:
                 if seat is None:
                     say(f"{what}: {name}", "is not here")
                     continue
+                (folder.path / "go").touch()
+                seat.terminal.pause(1.0)
                 value, typed[name] = told(latencies(seat.terminal, letters())[0])
                 say(f"{what}: {name}, a letter typed into `cat`", value, beside(name, typed))
                 for key in seat.leave:
                     seat.terminal.write(key)
-                    seat.terminal.pause(0.3)
+                    seat.terminal.pause(0.5)
                 *selected, lines = latencies(seat.terminal, choices(seat, len(jobs)))
                 for times in selected:
                     say(f"{what}: {name}, the next job, selected", told(times)[0], "p99 ≤ 10 ms")
                 value, chosen[name] = told(lines)
                 say(f"{what}: {name}, the next job, its lines", value, beside(name, chosen))
+                (folder.path / "go").unlink()
 
 
 def letters() -> list[Step]:
@@ -453,6 +456,7 @@ def before_tmux(folder: Folder, jobs: dict[str, str], flood: str) -> Iterator[Se
 
     ask("new-session", "-d", "-x", "200", "-y", "50", "cat")
     try:
+        ask("set-option", "-g", "assume-paste-time", "0")  # keys that come together are keys
         if flood:
             ask("split-window", "-d", "-h", flood)
         for text in jobs.values():

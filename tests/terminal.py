@@ -33,9 +33,12 @@ class Terminal:
         self._unseen = bytearray()
         self.pid, self._fd = pty.fork()
         if self.pid == 0:
-            os.chdir(folder)
-            os.execvpe(argv[0], list(argv), dict(env) | {"TERM": "xterm-256color"})
-        self.resize(columns, rows)
+            try:
+                _resize(0, columns, rows)
+                os.chdir(folder)
+                os.execvpe(argv[0], list(argv), dict(env) | {"TERM": "xterm-256color"})
+            finally:  # it could not be started; nothing of us may go on twice
+                os._exit(127)
 
     def __enter__(self) -> Terminal:
         return self
@@ -52,7 +55,7 @@ class Terminal:
             time.sleep(0.005)
 
     def resize(self, columns: int, rows: int) -> None:
-        fcntl.ioctl(self._fd, termios.TIOCSWINSZ, struct.pack("HHHH", rows, columns, 0, 0))
+        _resize(self._fd, columns, rows)
         self.screen.resize(rows, columns)
 
     def write(self, data: bytes) -> None:
@@ -100,3 +103,8 @@ class Terminal:
         while not is_so(shown := "\n".join(self.look())):
             assert time.monotonic() < until, shown
             self.read(0.1)
+
+
+def _resize(fd: int, columns: int, rows: int) -> None:
+    """As ioctl_tty(2) says; the program hears of it by SIGWINCH."""
+    fcntl.ioctl(fd, termios.TIOCSWINSZ, struct.pack("HHHH", rows, columns, 0, 0))

@@ -1,4 +1,4 @@
-"""The runner in the background, as a person meets it: it comes up, stays, is found, and goes with all that it started."""
+"""The runner in the background, as a person meets it: it comes up, stays, is found, and goes with all it started."""
 
 from __future__ import annotations
 
@@ -32,6 +32,12 @@ systems:
   s:
     j: "{IGNORES_TERM}"
     k: exec sleep 1000
+"""
+NEVER_READY = """
+systems:
+  s:
+    j: exec sleep 1000
+    k: {commands: echo; exit 1, restart: always, tries: unlimited}
 """
 
 
@@ -119,7 +125,7 @@ def test_up_starts_what_is_named_and_more_when_it_is_named_later(zap: Zap) -> No
 
 def test_up_says_what_failed_once_the_others_are_ready(zap: Zap) -> None:
     zap.write(SLEEPS + "    broken: {commands: exit 3, restart: never}\n    done: 'true'\n")
-    assert up(zap, code=1) == "✗ s/broken is failed: exit 3\n"
+    assert up(zap, code=1) == "✗ s/broken is failed: exit 3 at command 1/1 `exit 3`\n"
     assert [row["state"] for row in rows(zap).values()] == ["ready", "ready", "failed", "done"]
     assert up(zap, "--no-wait") == ""
     down(zap)
@@ -157,7 +163,7 @@ def test_who_comes_up_at_the_same_time_finds_one_runner(zap: Zap, at_once: int) 
         subprocess.Popen(argv, cwd=zap.folder, env=zap.env, stderr=subprocess.PIPE, text=True) for _ in range(at_once)
     ]
     assert [(one.communicate(timeout=DEADLINE)[1], one.returncode) for one in many] == [("", 0)] * at_once
-    assert len(runners(zap.folder)) == 1
+    wait_until(lambda: len(runners(zap.folder)) == 1, "those who came too late to be gone")
     assert [row["epoch"] for row in rows(zap).values()] == [1, 1]
     down(zap)
 
@@ -199,47 +205,27 @@ def test_what_a_killed_runner_left_is_no_hindrance(zap: Zap) -> None:
     down(zap)
 
 
-def waits(zap: Zap, *arguments: str) -> subprocess.Popen[str]:
-    return subprocess.Popen(
-        [sys.executable, "-m", "zap", *arguments], cwd=zap.folder, env=zap.env, stderr=subprocess.PIPE, text=True
-    )
-
-
-def test_up_ends_when_the_runner_that_it_waits_for_dies(zap: Zap) -> None:
-    zap.write("systems: {s: {j: 'exec sleep 1000', k: {commands: 'echo; exit 1', restart: always, tries: null}}}")
-    waiting = waits(zap, "up")
-    wait_until(
-        lambda: len(runners(zap.folder)) == 1 and any("sleep" in text for text in living(zap.folder).values()), "it"
-    )
-    assert waiting.poll() is None
-    os.kill(runners(zap.folder)[0], signal.SIGKILL)
-    said = waiting.communicate(timeout=DEADLINE)[1]
-    assert (waiting.returncode, said.splitlines()[-1][:18]) == (3, "the runner is gone")
-    for pid in living(zap.folder):
-        os.kill(pid, signal.SIGKILL)
-
-
-def test_down_ends_when_the_runner_that_it_waits_for_dies(zap: Zap) -> None:
-    zap.write(STUBBORN)
-    up(zap)
-    waiting = waits(zap, "down")
-    wait_until(lambda: rows(zap)["s/j"]["state"] == "stopping", "the end to have begun")
-    kill(zap)
-    said = waiting.communicate(timeout=DEADLINE)[1]
-    assert (waiting.returncode, said.splitlines()[-1][:18]) == (3, "the runner is gone")
+def test_a_runner_that_cannot_live_is_told_with_the_place_of_its_log(zap: Zap) -> None:
+    """And what it had started already is gone again."""
+    zap.write(SLEEPS)
+    zap.write("raise ImportError('this installation is broken')", "broken/asyncio.py")
+    zap.env["PYTHONPATH"] = str(zap.folder / "broken")
+    assert up(zap, code=2) == f"the runner has ended at once; its log is {log(zap)}\n"
+    assert "this installation is broken" in log(zap).read_text()
+    assert not living(zap.folder)
 
 
 # A person at a terminal.
 
 
 def at_terminal(zap: Zap, command: str) -> Terminal:
-    """A shell that says the code of what it has run, and then does nothing."""
-    text = f"trap : INT; {sys.executable} -m zap {command}; echo code $?; exec cat"
-    return Terminal(["sh", "-c", text], zap.folder, zap.env, columns=100, rows=10)
+    """A shell, somewhere else, that says the code of what it has run, and then does nothing."""
+    text = f"trap : INT; {sys.executable} -m zap {command} -f {zap.folder}/jobs.yaml; echo code $?; exec cat"
+    return Terminal(["sh", "-c", text], Path("/"), zap.env, columns=100, rows=10)
 
 
 def test_up_shows_what_it_waits_for_and_ctrl_c_stops_only_the_waiting(zap: Zap) -> None:
-    zap.write("systems: {s: {j: 'exec sleep 1000', k: {commands: 'echo; exit 1', restart: always, tries: null}}}")
+    zap.write(NEVER_READY)
     with at_terminal(zap, "up") as terminal:
         terminal.wait(lambda shown: " · s/k " in shown and "s/j" not in shown)
         terminal.write(b"\x03")
@@ -254,11 +240,22 @@ def test_down_shows_who_will_not_end_and_ctrl_c_does_not_wait_for_him(zap: Zap) 
     zap.write(STUBBORN)
     up(zap)
     with at_terminal(zap, "down") as terminal:
-        terminal.wait(lambda shown: "s/j may take 16m" in shown)
+        terminal.wait(lambda shown: "s/j may take 16 min" in shown)
         terminal.write(b"\x03")
         terminal.wait(lambda shown: "code 0" in shown)
         assert not any(" · " in line for line in terminal.look())
     assert not living(zap.folder)
+
+
+@pytest.mark.parametrize(("command", "plan"), [("up", NEVER_READY), ("down", STUBBORN)])
+def test_who_waits_for_a_runner_that_dies_is_told(zap: Zap, command: str, plan: str) -> None:
+    zap.write(plan)
+    up(zap, "--no-wait")
+    with at_terminal(zap, command) as terminal:
+        terminal.wait(lambda shown: "s · s/" in shown)
+        kill(zap)
+        terminal.wait(lambda shown: "code 3" in shown)
+        assert any(line.startswith("the runner is gone") for line in terminal.look())
 
 
 def test_the_runner_outlives_the_terminal_that_it_was_started_from(zap: Zap) -> None:
@@ -353,6 +350,30 @@ def test_wherever_the_runtime_folder_is_the_runner_is_found(zap: Zap, name: str,
     folder = Path(place(zap, path))
     assert folder.is_relative_to(tmp_path) == (len(name) > 50)
     assert stat.S_IMODE(folder.stat().st_mode) == stat.S_IMODE(folder.parent.stat().st_mode) == 0o700
+    down(zap)
+
+
+IN_ANOTHERS_NAME = """
+import os, sys
+from zap import paths
+os.setuid(65534)
+print(paths.runtime_folder({"XDG_RUNTIME_DIR": sys.argv[1]}, "id"))
+"""
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root can become somebody else")
+def test_the_runtime_folder_of_somebody_else_is_left_alone() -> None:
+    """`su` keeps the variable; the folder is there, but not for us. Here it is root's."""
+    argv = [sys.executable, "-c", IN_ANOTHERS_NAME, "/usr"]
+    done = subprocess.run(argv, capture_output=True, text=True, timeout=DEADLINE)
+    assert done.stdout == "/tmp/zap-65534/id\n", done.stderr
+
+
+def test_a_plan_has_one_runner_whichever_way_one_comes_to_it(zap: Zap) -> None:
+    zap.write(SLEEPS)
+    (zap.folder / "link").symlink_to(zap.folder)
+    up(zap, "-f", "link/jobs.yaml")
+    assert {row["state"] for row in rows(zap).values()} == {"ready"}
     down(zap)
 
 

@@ -62,8 +62,9 @@ def test_the_version(zap: Zap) -> None:
 @pytest.mark.parametrize(
     ("arguments", "said"),
     [
-        ([], "required: COMMAND"),
-        (["nonsense"], "invalid choice: 'nonsense'"),
+        ([], "the interface needs a terminal"),
+        (["nonsense"], "no system or job is called nonsense"),
+        (["open", "--nonsense"], "unrecognized arguments: --nonsense"),
         (["run", "--nonsense"], "unrecognized arguments: --nonsense"),
         (["run", "--until", "never"], "invalid choice: 'never'"),
         (["run", "--heal", "some"], "invalid choice: 'some'"),

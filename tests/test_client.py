@@ -330,6 +330,7 @@ def test_a_call_beside_a_watch_is_done_and_its_error_is_told(zap: Zap) -> None:
     with serving(zap) as served:
         with served.dial() as line:
             watch = line.follow()
+            next(watch)  # it has begun
             line.post("clear", jobs=["s/j"])
             assert any(event["event"] == "cleared" for event in watch)
             line.post("clear", jobs=["s/x"])

@@ -116,7 +116,7 @@ def test_who_leaves_may_leave_everything_running(ann: Person) -> None:
     assert ann.sees("5 jobs are running.")
     assert ann.farewell is None
     ann.presses("enter")
-    assert (ann.farewell, asked(ann)) == ("", [])
+    assert (ann.farewell, asked(ann)) == ("zap goes on in the background: `zap` shows it again, `zap down` ends it", [])
 
 
 def test_who_leaves_may_stop_everything_and_is_told_when_it_has_ended(ann: Person) -> None:
@@ -288,6 +288,14 @@ def test_a_search_that_is_given_up_leaves_the_one_before(ann: Person) -> None:
     assert ann.sees("0/0 hits of xyz")
     ann.presses("esc")
     assert ann.sees("hits of GET")
+
+
+def test_of_hits_that_may_not_be_all_it_is_said_so(ann: Person) -> None:
+    ann.hears_say(API, "line\n" * 3000)
+    ann.presses("tab", "/", *"line")
+    assert ann.sees("+ hits of line")
+    ann.presses("enter")
+    assert ann.sees("3000/3000 hits of line")
 
 
 def test_a_search_without_hits_says_so(ann: Person) -> None:

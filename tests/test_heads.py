@@ -65,16 +65,16 @@ def test_hints_that_do_not_fit_are_left_out_but_for_the_last() -> None:
     names = ("restart", "toggle", "fix", "focus", "palette", "help", "quit")
 
     def hinted(columns: int) -> list[str]:
-        return [name for name, _ in heads.hints(keys, names, columns)]
+        return [name for name, _ in heads.hints(keys, names, columns, UNICODE)]
 
     assert hinted(200) == list(names)
     assert hinted(60) == ["restart", "toggle", "focus", "palette", "help", "quit"]
     assert hinted(10) == ["focus", "palette", "help", "quit"]
-    assert "".join(plain(row) for _, row in heads.hints(keys, names[:2], 80)) == " R restart  s start/stop "
+    assert "".join(plain(row) for _, row in heads.hints(keys, names[:2], 80, UNICODE)) == " R restart  s start/stop "
 
 
 def test_an_action_without_a_key_is_no_hint() -> None:
-    assert heads.hints(Keys({"restart": ()}), ("restart",), 80) == []
+    assert heads.hints(Keys({"restart": ()}), ("restart",), 80, UNICODE) == []
 
 
 def prompt(value: str, problem: str = "") -> Prompt:
@@ -84,20 +84,20 @@ def prompt(value: str, problem: str = "") -> Prompt:
 
 
 def test_the_line_to_type_on_has_a_label_and_a_cursor_and_says_what_is_wrong() -> None:
-    row, cursor = heads.prompt_bar(prompt("abc"), 30)
+    row, cursor = heads.prompt_bar(prompt("abc"), 30, UNICODE)
     assert (plain(row), cursor) == (" search / abc" + " " * 17, 13)
-    row, cursor = heads.prompt_bar(prompt("(", "missing )"), 30)
+    row, cursor = heads.prompt_bar(prompt("(", "missing )"), 30, UNICODE)
     assert (plain(row), cursor) == (" search / (          missing )", 11)
 
 
 def test_of_a_long_line_the_end_shows_where_one_types() -> None:
-    row, cursor = heads.prompt_bar(prompt("0123456789abcdef"), 20)
+    row, cursor = heads.prompt_bar(prompt("0123456789abcdef"), 20, UNICODE)
     assert (plain(row), cursor) == (" search / 789abcdef ", 19)
 
 
 @given(value=st.text(max_size=40), problem=st.text(max_size=40), columns=st.integers(1, 60))
 def test_the_line_to_type_on_is_as_wide_as_the_screen(value: str, problem: str, columns: int) -> None:
-    assert text.row_width(heads.prompt_bar(prompt(value, problem), columns)[0]) == columns
+    assert text.row_width(heads.prompt_bar(prompt(value, problem), columns, UNICODE)[0]) == columns
 
 
 @pytest.mark.parametrize("columns", [1, 5, 80])

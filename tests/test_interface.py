@@ -17,6 +17,7 @@ from tests.shop import API, BACKUP, DATABASE, MAIL, WORKER, shop
 from zap import events, requests
 from zap.events import LOG, Load, Proposed, State, Status
 from zap.tui.keys import ACTIONS, NAMES
+from zap.tui.palette import ASCII
 
 Step = tuple[Any, ...]
 """What happens: a method of Person and what it is given."""
@@ -132,7 +133,7 @@ def test_a_click_selects_a_job_and_shows_it(ann: Person) -> None:
 def test_a_click_on_the_fold_folds(ann: Person) -> None:
     ann.clicks(0, ann.row_of("▾ data"))
     assert ann.sees("▸ data")
-    assert not ann.sees("migration ")
+    assert not ann.sees("✓ migration")
     ann.clicks(0, ann.row_of("▸ data"))
     assert ann.sees("▾ data")
     ann.clicks(15, ann.row_of("▾ data"))
@@ -231,6 +232,14 @@ def test_a_click_into_another_pane_ceases_to_type(ann: Person) -> None:
     assert ann.desk.where == "inside"
     ann.clicks(10, ann.row_of("worker"))
     assert ann.desk.where == "tree"
+
+
+def test_the_wheel_does_not_take_away_the_job_that_is_typed_into(ann: Person) -> None:
+    ann.presses("i")
+    ann.points("mouse press", 5, 5, 5)
+    assert ann.sees("typing into web/api")
+    ann.presses("ctrl ]")
+    assert ann.sees("web/api · ready")
 
 
 # What comes up by itself.
@@ -337,6 +346,24 @@ def test_what_is_pasted_is_typed_where_one_types_and_is_no_command(ann: Person) 
     assert ann.sees("search / items 2")
     ann.presses("esc", "ctrl p", "begin paste", *"split", "end paste")
     assert ann.sees("› split")
+
+
+def test_a_terminal_without_our_glyphs_gets_none_of_them() -> None:
+    with Person(shop(), 100, 30, glyphs=ASCII) as ann:
+        ann.hears(asked_for(), became(API, State.BACKOFF, "exit 1", seconds=1.0, exit=Status(1)))
+        for keys in (
+            ("n",),
+            ("f",),
+            ("esc", "right"),
+            ("tab", "home"),
+            ("Z",),
+            ("l",),
+            ("?",),
+            ("esc", "ctrl p"),
+            ("a",),
+        ):
+            ann.presses(*keys)
+            assert all(row.isascii() for row in ann.screen), [row for row in ann.screen if not row.isascii()]
 
 
 def test_a_narrow_terminal_shows_one_pane_at_a_time() -> None:

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import itertools
+from pathlib import Path
 
 import pytest
 
 from tests.recorded import Person
 from tests.shop import shop
 from zap.preferences import _is_key
+from zap.tui import keys as table
 from zap.tui.keys import ACTIONS, NAMES, Keys, shown
 
 
@@ -54,6 +56,11 @@ def test_the_help_says_every_key_and_what_it_does() -> None:
         for action in ACTIONS:
             said = f"  {' '.join(map(shown, action.keys)):<14} {action.about}"
             assert ann.sees(said), action.name
+
+
+def test_the_document_of_the_keys_is_current() -> None:
+    path = Path(__file__).parent.parent / "docs" / "keys.md"
+    assert path.read_text() == table.reference(), "make docs"
 
 
 def test_a_person_gives_keys_and_takes_them() -> None:

@@ -77,7 +77,7 @@ def test_an_event_is_told_with_its_time_its_job_and_its_cause() -> None:
     ],
 )
 def test_how_grave_it_is_shows(fact: Fact, look: str) -> None:
-    assert shown(log.row_of(event(1, fact))[-1][0]) == look
+    assert shown(log.row_of(event(1, fact), UNICODE)[-1][0]) == look
 
 
 def test_what_happens_all_the_time_is_not_told() -> None:

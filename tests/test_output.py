@@ -272,7 +272,7 @@ def test_errors_and_remarks_are_told_from_the_rest() -> None:
     assert view.looks("┃") == {"stream err"}
     assert view.looks("healed") == {"stream zap"}
     view.output.look = Look(256, ASCII)
-    assert view.draw()[1:3] == ["! wrong", ": 🔧 healed"]
+    assert view.draw()[1:3] == ["! wrong", ": & healed"]
     said = [item.line for item in view.output.feed.between(0, 3)]
     assert [is_error(line) for line in said] == [False, True, False]
     assert [is_remark(line) for line in said] == [False, False, True]

@@ -8,7 +8,7 @@ import pytest
 
 from zap import events
 from zap.events import Fact, State, Status
-from zap.remarks import headline, remark, seconds
+from zap.remarks import headline, remark, seconds, told
 
 J = "web/api"
 
@@ -30,6 +30,9 @@ SAID: list[tuple[Fact, str | None]] = [
     (events.Exited(J, 1, Status(0), 1.0), None),
     (events.Signalled(J, 1, "TERM"), None),
     (events.Output(J, 1, 1), None),
+    (events.Cleared(J), None),
+    (events.Restated(J, events.Row(J, 1)), None),
+    (events.Measured((events.Load(J, 1.0, 1, 1),)), None),
     (events.Matched(J, 1, "lock", 3, "a lock"), "🔧 fixup lock: a lock"),
     (
         events.Proposed(J, 1, "lock", 3, ("rm x\nls", "true"), ("deletes-file", "sudo")),
@@ -65,6 +68,33 @@ def test_a_fact_is_said_as_a_person_says_it(fact: Fact, said: str | None) -> Non
 
 def test_every_kind_of_fact_was_thought_of() -> None:
     assert {type(fact) for fact, _ in SAID} == set(get_args(Fact))
+
+
+TOLD: list[tuple[Fact, str | None]] = [
+    (events.Output(J, 1, 1), None),
+    (events.CommandStarted(J, 1, 1, "ls"), None),
+    (events.Became(J, 1, State.STARTING), None),
+    (events.Became(J, 1, State.READY), "ready"),
+    (events.Became(J, 1, State.STOPPING, "fixup lock"), "stopping: fixup lock"),
+    (events.Became(J, 1, State.FAILED, "exit 1"), "✗ failed: exit 1"),
+    (events.Spawned(J, 1, 77), "started, process 77"),
+    (events.Spawned(J, 2, 77), "started, process 77, run 2"),
+    (events.Exited(J, 1, Status(3), 1.5), "exit 3 after 1.5 s"),
+    (events.Signalled(J, 1, "TERM"), "was sent TERM"),
+    (events.Closed(2), "zap has ended; 2 processes could not be ended"),
+]
+
+
+@pytest.mark.parametrize(("fact", "said"), TOLD)
+def test_a_log_of_events_is_told_in_one_line_each(fact: Fact, said: str | None) -> None:
+    assert told(fact) == said
+
+
+@pytest.mark.parametrize("fact", [fact for fact, said in SAID if said])
+def test_what_is_remarked_is_also_told(fact: Fact) -> None:
+    line = told(fact)
+    assert line
+    assert "\n" not in line
 
 
 @pytest.mark.parametrize(

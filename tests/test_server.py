@@ -7,6 +7,7 @@ import contextlib
 import json
 import os
 import random
+import re
 import select
 import signal
 import socket
@@ -15,7 +16,7 @@ import subprocess
 import sys
 from collections.abc import AsyncIterator
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 import pytest
 
@@ -24,7 +25,7 @@ from tests.served import IDLE, Served, Speaker, own_zap, place, serving
 from tests.zap import DEADLINE, Zap, is_alive, wait_until
 from zap import address, frame, requests, server, wire
 from zap.errors import ZapError
-from zap.events import Closed, Event
+from zap.events import Closed, Event, Fact
 from zap.plan import KIB, MIB, Plan
 from zap.server import Server
 from zap.session import Tail
@@ -360,7 +361,7 @@ ODD += ["", "s/j", "\ud800", "\0\x1b[2J", [], ["s/j"], ["s/j"] * 300, [1, 2], [0
 HARMLESS: list[wire.Call] = [
     *(wire.Watch(), wire.Watch(0), wire.Watch(10**9), wire.Unwatch(1), wire.Unwatch(2), wire.Describe()),
     *(wire.Lines("s/j"), wire.Lines("s/j", 0, 10, 5, (0, 0)), wire.Lines("zap", 3, 20), wire.Lines("s/j", -3, -3, -3)),
-    *(requests.Start(("s/j",)), requests.Stop(("s/no",)), requests.Restart(()), requests.Signal(("s/j",), "WINCH")),
+    *(requests.Start(("s/j",)), requests.Stop(("s/no",)), requests.Restart(()), requests.Signal(("s/no",), "WINCH")),
     *(requests.Send(("s/j",), "hello\n"), requests.Fix(("s/j",)), requests.Fix(("s/j",), "x"), requests.Note("a\nb")),
     *(requests.Resize(("s/j",), 24, 80), requests.Clear(("s/j",))),
 ]
@@ -523,3 +524,14 @@ def test_who_watches_hears_of_the_end_and_who_does_not_read_holds_up_nobody(zap:
         assert told[-1] == {"id": 1, "result": {}}
         assert served.process.wait(DEADLINE) == 0
         assert address.connect(served.folder) is None
+
+
+# What is said of it.
+
+
+def test_the_reference_in_the_docs_is_current() -> None:
+    text = (Path(__file__).parent.parent / "docs" / "socket.md").read_text()
+    assert text == wire.reference()
+    headings = [line.lstrip("# ").replace(" ", "-") for line in text.splitlines() if line.startswith("### ")]
+    assert set(re.findall(r"\]\(#([^)]*)\)", text)) <= set(headings)
+    assert {*wire.VERBS, *map(wire.name_of, get_args(Fact))} <= set(headings)

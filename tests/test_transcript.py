@@ -59,7 +59,10 @@ def test_any_chunking_gives_the_same_lines_and_marks(cuts: list[int]) -> None:
     told = []
     for begin, until in pairwise([0, *sorted(cuts), len(OUTPUT)]):
         told += heard.hear("out", OUTPUT[begin:until], 0.0)
-    assert told + heard.end(0.0) == [Mark(False, 1, 77, "/tmp"), Mark(True, 1, 0), Mark(False, 2, 77, "/tmp")]
+    assert told + heard.end(0.0) == [
+        *(Mark(False, 1, 77, "/tmp", line=1), Mark(True, 1, 0)),
+        Mark(False, 2, 77, "/tmp", line=3),
+    ]
     assert said(heard.buffer) == [
         ("out", 1, "one"),
         ("out", 1, "two"),
@@ -73,7 +76,7 @@ def test_each_stream_has_its_own_line_and_marks_are_told_once() -> None:
     heard = transcript()
     told = heard.hear("out", start(1) + b"half", 0.0) + heard.hear("err", start(1) + b"bad", 0.0)
     told += heard.hear("out", b" and half\n" + end(1), 0.0) + heard.hear("err", end(1), 0.0)
-    assert told == [Mark(False, 1, 77, "/tmp"), Mark(True, 1, 0)]
+    assert told == [Mark(False, 1, 77, "/tmp", line=1), Mark(True, 1, 0)]
     assert said(heard.buffer) == [("out", 1, "half and half"), ("err", 1, "bad")]
 
 
@@ -87,14 +90,14 @@ def test_a_prompt_is_an_open_line_until_the_streams_end() -> None:
 
 def test_a_mark_without_the_nonce_is_output() -> None:
     heard = transcript()
-    assert heard.hear("out", start(1) + start(2, "guess") + b"x\n", 0.0) == [Mark(False, 1, 77, "/tmp")]
+    assert heard.hear("out", start(1) + start(2, "guess") + b"x\n", 0.0) == [Mark(False, 1, 77, "/tmp", line=1)]
     assert said(heard.buffer) == [("out", 1, start(2, "guess").decode() + "x")]
 
 
 def test_the_marks_of_the_child_before_are_output_now() -> None:
     heard = transcript()
     heard.begin("next")
-    assert heard.hear("out", start(1) + start(1, "next") + b"x\n", 0.0) == [Mark(False, 1, 77, "/tmp")]
+    assert heard.hear("out", start(1) + start(1, "next") + b"x\n", 0.0) == [Mark(False, 1, 77, "/tmp", line=2)]
 
 
 def test_lines_outlive_the_child_and_belong_to_no_command_of_it() -> None:

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import subprocess
 import tempfile
+import time
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from types import TracebackType
 
 from tests.zap import DEADLINE, is_alive, wait_until
 
+LOOK_EVERY = 0.03  # seconds; a look takes a process
 SHELL = ("env", "PS1=$ ", "sh")  # a prompt that is the same everywhere
 
 
@@ -90,19 +92,13 @@ class Tmux:
 
     def wait(self, is_so: str | Callable[[str], object], what: str = "") -> str:
         """Until this text shows, or this is so of the text; the text. AssertionError: what showed instead."""
-        is_there = is_so if callable(is_so) else lambda text: is_so in text
-        seen = ""
-
-        def look() -> object:
-            nonlocal seen
+        until = time.monotonic() + DEADLINE
+        while True:
             seen = self.text()
-            return is_there(seen)
-
-        try:
-            wait_until(look, what or f"{is_so!r}")
-        except AssertionError as error:
-            raise AssertionError(f"{error}; instead there was\n{seen}") from None
-        return seen
+            if is_so(seen) if callable(is_so) else is_so in seen:
+                return seen
+            assert time.monotonic() < until, f"waited in vain for {what or repr(is_so)}; instead there was\n{seen}"
+            time.sleep(LOOK_EVERY)
 
     def wait_gone(self, text: str) -> None:
         self.wait(lambda shown: text not in shown, f"{text!r} to go")

@@ -178,9 +178,9 @@ def _open(arguments: argparse.Namespace) -> int:
     """Opens the interface. If no runner of the plan is there, it is started in the background first."""
     from zap import background, requests
 
-    _need_terminal()
     plan = _plan(arguments.file)
     choose(plan, arguments.names)
+    _need_terminal()
     line, is_new = background.bring_up(plan.path, arguments.names, arguments.heal, os.environ)
     with line:
         if arguments.names and not is_new:
@@ -215,10 +215,16 @@ def _need_terminal() -> None:
 
 
 def _show(path: str) -> int:
+    import gc
+
+    gc.disable()  # modules are no garbage; to look for some among them, now and again and again, takes its time
     import asyncio
 
     from zap.client import connect
     from zap.tui import app
+
+    gc.freeze()
+    gc.enable()
 
     async def show() -> str:
         client = await connect(paths.runtime_folder(os.environ, paths.plan_id(path)))
@@ -293,6 +299,7 @@ def _serve(arguments: argparse.Namespace) -> int:
         if arguments.report:
             background.report({"error": str(error), "code": error.code})
         raise
+    os.chdir(os.path.dirname(plan.path))  # and not wherever somebody stood, who may want to unmount that
     caught = _catch()
     child.adopt_orphans()
     world = nursery.world(plan, address.MOST_CLIENTS)

@@ -5,9 +5,9 @@ PID}`. Then who dials sends calls, `{"id": 7, "verb": "tail", "job": "web/api"}`
 answered under it: `{"id": 7, "result": …}`, or `{"id": 7, "error": WHY, "code": EXIT CODE}`. A `watch` is first
 answered by any number of `{"id": 7, "event": …}`.
 
-A line that is no call is answered with `"id": null`. So is, in place of the hello, who is not let in; and a line that
-is longer than `MOST_CALL`, after which the runner hangs up. It also does when the client says that nothing more will
-come (shutdown(2)), once everything before that is answered.
+An error with `"id": null` answers a line that is no call; who is not let in, in place of the hello; and a line of more
+than a mebibyte, after which the runner hangs up. It also does when the client says that nothing more will come
+(shutdown(2)), once everything before that is answered.
 
 What the verbs are, and how words become plain data, is told in `wire`; who does not need to know starts faster.
 """

@@ -21,6 +21,7 @@ from zap.escape import strip
 from zap.plan import KIB, MIB
 
 LONGEST_LINE = 64 * KIB  # of a longer line, such as minified code, the first bytes are looked at
+LONGEST_RAW = 4 * LONGEST_LINE  # with its escape sequences
 
 _MEMORY_ALONE = 4 * MIB
 _MEMORY_TOGETHER = 64 * MIB  # a bound: RE2 takes what the lines it meets call for, and starts afresh when it is reached
@@ -193,6 +194,9 @@ def _reason(error: re2.error) -> str:
 
 def _normal(data: bytes) -> bytes:
     """The lines as a person would see them, in valid UTF-8; as many as before."""
+    if len(data) > LONGEST_RAW and max(map(len, lines := data.split(b"\n"))) > LONGEST_RAW:
+        # Megabytes of escape sequences would stop everything for seconds. Of returns the last goes over the others.
+        data = b"\n".join(line[-LONGEST_RAW:] if b"\r" in line else line[:LONGEST_RAW] for line in lines)
     if b"\x1b" in data:
         # What `strip` also takes (a NUL, say) must not depend on what else is in the chunk.
         pairs = zip(data.split(b"\n"), strip(data).split(b"\n"), strict=True)

@@ -35,14 +35,18 @@ def plan_file(named: str | None, environ: Mapping[str, str]) -> str:
 
 
 def plan_id(path: str) -> str:
-    """By what the plan at this absolute path is told from others on the machine."""
-    return hashlib.sha256(os.fsencode(path)).hexdigest()[:12]
+    """By what the plan at this absolute path is told from others on the machine; also where links lead to it."""
+    folder, name = os.path.split(path)
+    return hashlib.sha256(os.fsencode(os.path.join(os.path.realpath(folder), name))).hexdigest()[:12]
 
 
 def runtime_folder(environ: Mapping[str, str], plan: str) -> str:
-    """Where a plan's runner is found while it lives: `$XDG_RUNTIME_DIR/zap/ID`, else a folder of the user's in /tmp."""
+    """Where a plan's runner is found while it lives: `$XDG_RUNTIME_DIR/zap/ID`, else a folder of the user's in /tmp.
+
+    Also where that variable is somebody else's, as after `su`.
+    """
     base = environ.get("XDG_RUNTIME_DIR")
-    if base and os.path.isabs(base) and os.path.isdir(base):
+    if base and os.path.isabs(base) and os.path.isdir(base) and os.access(base, os.W_OK | os.X_OK):
         return os.path.join(base, "zap", plan)
     return os.path.join("/tmp", f"zap-{os.getuid()}", plan)
 

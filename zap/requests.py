@@ -49,7 +49,7 @@ class Fix(NamedTuple):
 
 
 class Resize(NamedTuple):
-    """The jobs' terminals are so large now."""
+    """The jobs' terminals are so large from now on, also after a restart."""
 
     jobs: tuple[str, ...]
     rows: int

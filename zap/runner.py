@@ -76,6 +76,7 @@ class _Seat:
         self.heard = 0  # bytes since the meter was fed
         self.meter = Meter(job)
         self.asking: dict[str, Call] = {}  # by fixup, what wants approval
+        self.size: tuple[int, int] | None = None  # rows and columns of its terminals, once somebody looks at them
         self.untyped = bytearray()  # what the child has not taken yet
         self.typing: asyncio.TimerHandle | None = None
         self.metering: asyncio.TimerHandle | None = None
@@ -173,8 +174,9 @@ class Runner:
             case requests.Resize():
                 if not (0 < request.rows <= TERMINAL_MOST and 0 < request.columns <= TERMINAL_MOST):
                     raise ZapError(f"a terminal has 1 to {TERMINAL_MOST} rows and columns")
+                seat.size = (request.rows, request.columns)
                 if seat.child and not seat.has_ended:
-                    seat.child.resize(request.rows, request.columns)
+                    seat.child.resize(*seat.size)
             case requests.Clear():
                 seat.transcript.buffer.clear()
                 seat.was_open = False
@@ -367,6 +369,8 @@ class Runner:
             self._miscarry(seat, epoch, _why(error, seat.job))
             return
         seat.child = born
+        if seat.size:
+            born.resize(*seat.size)
         seat.has_ended = False
         seat.spawned = self._loop.time()
         seat.command, seat.command_since = 0, None
@@ -414,8 +418,7 @@ class Runner:
             seat.command, seat.command_since = mark.number, now
             seat.folder = mark.folder or job.cwd
             text = job.commands[mark.number - 1].text
-            line = seat.transcript.buffer.last + 1
-            self._say(seat, events.CommandStarted(job.name, epoch, mark.number, text, line))
+            self._say(seat, events.CommandStarted(job.name, epoch, mark.number, text, mark.line))
 
     def _end_command(self, seat: _Seat, status: Status) -> None:
         if seat.command_since is not None:

@@ -20,13 +20,15 @@ _LONGEST = 64 + 4096  # bytes of a mark: a path has at most 4096 (limits.h), pre
 class Mark(NamedTuple):
     """Command `number` (from 1) began, or ended with the shell's `$?`. `value` is the shell's pid, or that status.
 
-    `folder` is where it began; empty at its end, and for a folder with control characters in its name.
+    `folder` is where it began; empty at its end, and for a folder with control characters in its name. `line` is the
+    number of the first line that it can say, once a transcript has counted them.
     """
 
     is_end: bool
     number: int
     value: int
     folder: str = ""
+    line: int = 0
 
 
 def build(commands: Sequence[str], nonce: str, has_tty: bool, files: int | None = None) -> str:

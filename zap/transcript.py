@@ -53,7 +53,7 @@ class Transcript:
                 told += self._finish_line(source, now)
                 ear.command = piece.number
                 if source == "out":
-                    told.append(piece)
+                    told.append(piece if piece.is_end else piece._replace(line=self.buffer.last + 1))
             elif piece:
                 told += self._judge(source, *self.buffer.append(piece, now, source, ear.command))
         return told

@@ -268,3 +268,93 @@ def _reader_of_union(members: list[Any]) -> Callable[[Plain], Any]:
         raise TypeError(f"no way to tell {members} apart")
     read = reader_of(composed[0] if composed else str)
     return lambda data: data if data is None or (str in members and isinstance(data, str)) else read(data)
+
+
+# docs/socket.md
+
+
+_INTRODUCTION = """\
+# The socket
+
+Made from `zap/frame.py`, `zap/wire.py`, `zap/requests.py`, `zap/events.py` and `zap/plan.py` by `zap.wire.reference()`.
+
+A runner listens on the Unix socket `$XDG_RUNTIME_DIR/zap/ID/socket`, or on `/tmp/zap-UID/ID/socket` where there is no
+such folder. ID is the first twelve digits of the SHA-256 of its plan's path, in which no folder is a link. The socket
+is for its owner alone. `zap/dial.py` speaks to it without a loop, `zap/client.py` within one.
+"""
+_VERBS = """\
+## Verbs
+
+`plan` is answered with a [plan](#plan-part), `tail` as told below, the others with an empty object.
+"""
+_EVENTS = """\
+## Events
+
+An event is an object with its number `n`, its time `at` in seconds since 1970, its name as `event`, and the fields of
+its own. What is null by default, and is null, is left out, here and in everything that a runner says.
+"""
+
+
+def reference() -> str:
+    """Markdown of docs/socket.md."""
+    from zap.plan import Plan
+
+    _, *conversation, _ = (frame.__doc__ or "").split("\n\n")
+    facts = _facts()
+    parts: dict[type, None] = {}
+    for kind in (*facts.values(), Plan):
+        _collect(kind, parts)
+    return "\n".join(
+        [
+            *(_INTRODUCTION, "\n\n".join(conversation) + "\n"),
+            *(_VERBS, *(_described(verb, kind) for verb, kind in VERBS.items())),
+            *(_EVENTS, *(_described(name, kind) for name, kind in facts.items())),
+            *("## Parts\n", *(_described(_heading(kind), kind) for kind in parts if kind not in facts.values())),
+        ]
+    )
+
+
+def _collect(kind: Any, parts: dict[type, None]) -> None:
+    """The words that a type is made of, and itself, if it is one."""
+    for inner in get_args(kind):
+        _collect(inner, parts)
+    if hasattr(kind, "_fields") and kind not in parts:
+        parts[kind] = None
+        for hint in get_type_hints(kind).values():
+            _collect(hint, parts)
+
+
+def _described(name: str, kind: type) -> str:
+    lines = [f"### {name}\n"]
+    if not (kind.__doc__ or "").startswith(f"{kind.__name__}("):  # what a NamedTuple is given is not worth reading
+        lines.append((kind.__doc__ or "").replace("\n    ", "\n").strip() + "\n")
+    hints = get_type_hints(kind)
+    defaults: Mapping[str, Any] = kind._field_defaults  # type: ignore[attr-defined]
+    if hints:
+        lines += ["| field | value | default |", "|---|---|---|"]
+    for field, hint in hints.items():
+        default = f"`{json.dumps(to_plain(defaults[field]))}`" if field in defaults else "needed"
+        lines.append(f"| `{field}` | {_noun(hint)} | {default} |")
+    return "\n".join(lines) + "\n"
+
+
+def _noun(hint: Any) -> str:
+    origin, arguments = get_origin(hint), get_args(hint)
+    if origin in (Union, types.UnionType):
+        return " or ".join(map(_noun, arguments))
+    if origin is Literal:
+        return ", ".join(f"`{value}`" for value in arguments)
+    if origin is tuple and arguments[-1] is ...:
+        return f"list of {_noun(arguments[0])}"
+    if origin is tuple:
+        return f"list of {', '.join(map(_noun, arguments))}"
+    if hasattr(hint, "_fields"):
+        return f"[{name_of(hint)}](#{_heading(hint).replace(' ', '-')})"
+    if issubclass(hint, StrEnum):
+        return ", ".join(f"`{value}`" for value in hint)
+    return {str: "text", int: "integer", float: "number", bool: "true or false"}.get(hint, "null")
+
+
+def _heading(kind: type) -> str:
+    """Not that of the verb or the event of the same name."""
+    return name_of(kind) if kind in _facts().values() else f"{name_of(kind)} part"

@@ -7,16 +7,17 @@ import contextlib
 import errno
 import os
 import signal
+import threading
 from collections.abc import AsyncIterator, Coroutine, Iterator, Mapping, Sequence
 from typing import Any
 
 import urwid
 from urwid.display.raw import Screen
 
-from zap import child, escape, preferences, requests
+from zap import child, preferences, requests
 from zap.board import Board
 from zap.errors import ZapError
-from zap.events import Event, Restated
+from zap.events import Event
 from zap.session import Session
 from zap.tui import palette
 from zap.tui.colours import Colours
@@ -32,6 +33,7 @@ ESCAPE_MOST = 0.04  # seconds until an Esc is a key of its own and not the begin
 ENDING = (signal.SIGTERM, signal.SIGHUP)  # SIGINT is asyncio's: it cancels us
 SIZE = 80, 24  # columns and rows of a terminal that does not know its own, such as a serial line
 TOLD_MOST = 64 * 1024  # bytes of standard error that are noted at once
+HEAR_MOST = 1.0  # seconds to wait at the end, should somebody whom a library has started still hold it
 BUG = "This is a bug of zap's interface. The jobs go on, and `zap attach` shows them again."
 
 
@@ -107,10 +109,9 @@ class _Terminal:
         plan = await self._session.plan()
         board = Board((job.name, len(job.commands)) for job in plan.jobs)
         watch = self._session.watch(None)
-        async for event in watch:  # how every job is, before anything is drawn
+        restated = [await anext(watch) for _ in plan.jobs]  # how every job is, before anything is drawn
+        for event in restated:
             board.apply(event)
-            if not isinstance(event.fact, Restated):
-                break
         colours = _colours(self._environ)
         theme = palette.choose(self._wishes.theme, self._environ, colours)
         shown: Colours = 1 if theme.name == "mono" else colours
@@ -119,6 +120,7 @@ class _Terminal:
         )
         urwid.set_encoding("utf-8")
         desk = self._desk = Desk(self._session, plan, board, Keys(self._wishes.keys), look, self, self._environ)
+        desk.newest = restated[-1].n if restated else 0
         interface = Interface(desk)
         self._loop.set_exception_handler(self._on_bug)
         for ending in ENDING:
@@ -251,19 +253,22 @@ class _Terminal:
     def _told_errors(self) -> Iterator[int]:
         """A descriptor for standard error, what is written to which goes to zap's own log and not over the screen."""
         reading, writing = os.pipe()
-        for fd in (reading, writing):  # who writes more than fits must not wait for us, who would have to read it
-            os.set_blocking(fd, False)
-        self._loop.add_reader(reading, self._on_error_text, reading)
+        # A thread reads it, because we may be the ones who write, and more than fits.
+        hearing = threading.Thread(target=self._hear_errors, args=(reading,), daemon=True)
+        hearing.start()
         try:
             yield writing
         finally:
-            self._loop.remove_reader(reading)
             os.close(writing)
-            with open(reading, "rb") as rest:
-                os.write(2, escape.strip(rest.read()))
+            hearing.join(HEAR_MOST)
 
-    def _on_error_text(self, reading: int) -> None:
-        text = os.read(reading, TOLD_MOST).decode(errors="replace").strip()
+    def _hear_errors(self, reading: int) -> None:
+        with open(reading, "rb", buffering=0) as errors:
+            while data := errors.read(TOLD_MOST):
+                self._loop.call_soon_threadsafe(self._note, data)
+
+    def _note(self, data: bytes) -> None:
+        text = data.decode(errors="replace").strip()
         if text:
             self.begin(self._session.ask(requests.Note(f"interface: {text}")))
 

@@ -44,7 +44,7 @@ class Deeds:
             "split": self.do_split,
             "events": self.do_events,
             "palette": lambda: self._desk.dialogs.append(menus.palette(self._desk.keys, self.do, self._desk.glyphs)),
-            "help": lambda: self._desk.dialogs.append(menus.helping(self._desk.keys)),
+            "help": lambda: self._desk.dialogs.append(menus.helping(self._desk.keys, self._desk.glyphs)),
             "redraw": self._desk.host.repaint,
             "suspend": self._desk.host.suspend,
             "back": self.do_back,
@@ -458,7 +458,10 @@ class Deeds:
             self._desk.host.begin(self._desk.ask_runner(requests.Close(is_hurried=True)))
             return
         running = sum(not row.state.is_rest for row in self._desk.board.rows.values())
-        self._desk.dialogs.append(menus.closing(running, self._stop_all, self._desk.host.quit, self._desk.glyphs))
+        self._desk.dialogs.append(menus.closing(running, self._stop_all, self._leave_all, self._desk.glyphs))
+
+    def _leave_all(self) -> None:
+        self._desk.host.quit("zap goes on in the background: `zap` shows it again, `zap down` ends it")
 
     def _stop_all(self) -> None:
         self._desk.is_closing = True

@@ -181,7 +181,7 @@ class Menu:
 
     def _draw(self, choice: Choice, is_at: bool, columns: int) -> Row:
         row: Row = [("dialog key", f"{choice.key} ")] if choice.key else []
-        label: Row = [("dialog", choice.told)]
+        label: Row = [(None, choice.told)]
         if self.input and (value := self.input.value):
             found = fuzzy.score(value, choice.label) or fuzzy.score(value, choice.told)
             label = text.mark(label, [(place, place + 1) for place in found[1]] if found else [], "match")

@@ -13,7 +13,7 @@ import codecs
 import re
 from collections import deque
 from functools import lru_cache
-from itertools import groupby
+from itertools import chain, groupby, repeat
 from operator import itemgetter
 from typing import TYPE_CHECKING, Literal, cast
 
@@ -247,6 +247,7 @@ class _Screen(TermCanvas):
         self.scrollback_buffer = deque(maxlen=KEPT_ROWS)
         self._colours: Colours = colours
         self._last = ""  # what was written last, to be repeated
+        self._drawn: list[tuple[list[_Cell] | None, list[_Segment]]] = []
 
     def write(self, text: str) -> None:
         """Text without control characters (of C0), from the cursor on."""
@@ -311,15 +312,23 @@ class _Screen(TermCanvas):
             self.parse_noncsi(final.encode(), designator.encode())
 
     def draw(self) -> list[list[_Segment]]:
-        rows: list[list[_Segment]] = []
-        for line in self.term:
-            text = b"".join([letter for _, _, letter in line]).decode()
-            if len(text) != self.width or not _NARROW.fullmatch(text):
-                line = _mended(line)
-            runs = groupby(line, itemgetter(0))
-            row = [(attr, b"".join([letter for _, _, letter in run]).decode()) for attr, run in runs]
-            rows.append([(self._reversed(attr), text) for attr, text in row] if self.modes.reverse_video else row)
+        """A line that is as it was is not put together again: most of a screen is."""
+        before = chain(self._drawn, repeat((None, [])))
+        self._drawn = [
+            (was, row) if line == was else (line.copy(), self._row(line))
+            for line, (was, row) in zip(self.term, before, strict=False)
+        ]
+        rows = [row for _, row in self._drawn]
+        if self.modes.reverse_video:
+            return [[(self._reversed(attr), text) for attr, text in row] for row in rows]
         return rows
+
+    def _row(self, line: list[_Cell]) -> list[_Segment]:
+        text = b"".join([letter for _, _, letter in line]).decode()
+        if len(text) != self.width or not _NARROW.fullmatch(text):
+            line = _mended(line)
+        runs = groupby(line, itemgetter(0))
+        return [(attr, b"".join([letter for _, _, letter in run]).decode()) for attr, run in runs]
 
     def resize(self, width: int, height: int) -> None:
         """TermCanvas lets a screen shrink at the top, even if there is nothing at the bottom."""

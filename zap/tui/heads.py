@@ -10,7 +10,7 @@ from zap.tui import text
 from zap.tui.dialog import Prompt
 from zap.tui.keys import Keys
 from zap.tui.output import Output
-from zap.tui.palette import Glyphs
+from zap.tui.palette import Glyphs, spelled
 from zap.tui.text import Attr, Row
 
 _WORDS = {"toggle": "start/stop", "event lines": "its lines", "events": "log", "focus": "pane", "palette": "all"}
@@ -34,7 +34,8 @@ def of_output(output: Output, row: JobRow | None) -> tuple[str, str]:
             facts.append(row.why)
     if output.search:
         number, count = output.hits
-        facts.append(f"{number}/{count} hits of {output.search.pattern}")
+        more = "" if output.feed.is_whole else "+"
+        facts.append(f"{number}/{count}{more} hits of {output.search.pattern}")
     if output.filter:
         facts.append(f"only {output.filter}")
     if output.feed.dropped:
@@ -44,13 +45,13 @@ def of_output(output: Output, row: JobRow | None) -> tuple[str, str]:
         where = f"{abs(output.selection[1] - output.selection[0]) + 1} selected"
     elif not output.is_following:
         where = f"{output.look.glyphs.follow} {output.below} below"
-    return " · ".join(facts), where
+    return spelled(" · ", output.look.glyphs).join(facts), where
 
 
-def prompt_bar(prompt: Prompt, columns: int) -> tuple[Row, int]:
+def prompt_bar(prompt: Prompt, columns: int, glyphs: Glyphs) -> tuple[Row, int]:
     """The line that is typed on, and the column of its cursor."""
     label = text.clip(f" {prompt.label} ", columns // 2, "")
-    problem = text.clip(f" {prompt.problem}", columns // 2) if prompt.problem else ""
+    problem = text.clip(f" {prompt.problem}", columns // 2, glyphs.ellipsis) if prompt.problem else ""
     room = max(columns - text.width(label) - text.width(problem), 1)
     typed, column = prompt.input.draw(room)
     row: Row = [("prompt", label), *text.pad(typed, room, "input"), ("notice bad", problem)]
@@ -61,11 +62,11 @@ def bar(row: Row, columns: int, glyphs: Glyphs) -> Row:
     return text.tint(text.pad(text.cut(row, columns, glyphs.ellipsis), columns), "bar")
 
 
-def hints(keys: Keys, names: Iterable[str], columns: int) -> list[tuple[str, Row]]:
+def hints(keys: Keys, names: Iterable[str], columns: int, glyphs: Glyphs) -> list[tuple[str, Row]]:
     """What some of the keys do, by action; where there is no room for all, the last four stay."""
     told: list[tuple[str, Row]] = []
     for name in names:
-        if key := keys.shown(name):
+        if key := spelled(keys.shown(name), glyphs):
             told.append((name, [("bar key", f" {key}"), ("bar", f" {_WORDS.get(name, name)} ")]))
     while len(told) > 4 and sum(text.row_width(row) for _, row in told) > columns:
         del told[-5]

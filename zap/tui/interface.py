@@ -134,16 +134,16 @@ class Interface:
             self._desk.reader.refresh(output)
 
     def _event_line(self, columns: int) -> Row:
-        row: Row = [("notice", "")] if self._desk.happened is None else row_of(self._desk.happened)
+        row: Row = [("notice", "")] if self._desk.happened is None else row_of(self._desk.happened, self._desk.glyphs)
         return text.cut([(None, " "), *row], columns, self._desk.glyphs.ellipsis)
 
     def _bar(self, columns: int, y: int) -> tuple[Row, int | None]:
         """The line to type on, or what was said, or what the keys do, each to be clicked on as well."""
         if self._desk.prompt:
-            return heads.prompt_bar(self._desk.prompt, columns)
+            return heads.prompt_bar(self._desk.prompt, columns, self._desk.glyphs)
         attr, said = self._desk.said
         row: Row = [(attr, f" {said}")] if said else []
-        for name, hint in () if said else heads.hints(self._desk.keys, self._hinted(), columns):
+        for name, hint in () if said else heads.hints(self._desk.keys, self._hinted(), columns, self._desk.glyphs):
             self._areas[f"{HINT}{name}"] = Area(text.row_width(row), y, text.row_width(hint), 1)
             row += hint
         return heads.bar(row, columns, self._desk.glyphs), None
@@ -281,7 +281,7 @@ class Interface:
         self._desk.show_waiting()
 
     def _wheel(self, name: str, rows: int) -> None:
-        if name == "tree":
+        if name == "tree" and not self._desk.inside:
             self._deeds.do_move(rows)
         elif name == "events":
             self._desk.log.move(rows)

@@ -11,7 +11,7 @@ from zap import events
 from zap.events import Event, State
 from zap.remarks import told
 from zap.tui import text
-from zap.tui.palette import Glyphs
+from zap.tui.palette import Glyphs, spelled
 from zap.tui.text import Attr, Row
 
 KEPT = 10_000  # as many as the runner keeps
@@ -66,7 +66,7 @@ class Log:
         self._top = self._shown[0].n if self._shown else 0
         drawn: list[Row] = []
         for number, event in enumerate(self._shown, begin):
-            row = text.cut(row_of(event), columns, self._glyphs.ellipsis)
+            row = text.cut(row_of(event, self._glyphs), columns, self._glyphs.ellipsis)
             if number == index:
                 row = text.tint(text.pad(row, columns), "selected focus" if has_focus else "selected")
             drawn.append(row)
@@ -89,10 +89,14 @@ def is_told(event: Event) -> bool:
     return told(event.fact) is not None
 
 
-def row_of(event: Event) -> Row:
+def row_of(event: Event, glyphs: Glyphs) -> Row:
     at = time.strftime("%H:%M:%S", time.localtime(event.at))
     job = getattr(event.fact, "job", "")
-    return [("time", f"{at} "), ("busy", f"{job} " if job else ""), (attr_of(event), told(event.fact) or "")]
+    return [
+        ("time", f"{at} "),
+        ("busy", f"{job} " if job else ""),
+        (attr_of(event), spelled(told(event.fact) or "", glyphs)),
+    ]
 
 
 def attr_of(event: Event) -> Attr:

@@ -11,7 +11,7 @@ from zap.events import Row as JobRow
 from zap.plan import Fixup
 from zap.tui.dialog import Choice, Menu, Page
 from zap.tui.keys import Keys
-from zap.tui.palette import Glyphs
+from zap.tui.palette import Glyphs, spelled
 from zap.tui.text import Row
 
 Given = TypeVar("Given")
@@ -84,7 +84,7 @@ def approval(proposed: Proposed, about: str, line: Line | None, run: Callable[[]
 
 def palette(keys: Keys, do: Callable[[str], None], glyphs: Glyphs) -> Menu:
     choices = [
-        Choice(action.name, keys.shown(action.name), _later(do, action.name), about=action.about)
+        Choice(action.name, spelled(keys.shown(action.name), glyphs), _later(do, action.name), about=action.about)
         for action in keys.actions
     ]
     return Menu("what to do", choices, glyphs, is_typed=True)
@@ -99,14 +99,14 @@ def overwriting(path: str, write: Callable[[], None], glyphs: Glyphs) -> Menu:
     )
 
 
-def helping(keys: Keys) -> Page:
+def helping(keys: Keys, glyphs: Glyphs) -> Page:
     rows: list[Row] = []
     before = ""
     for where, shown, about in keys.help():
         if where != before:
             rows += [*([[]] if rows else []), [("dialog title", _PLACES[where])]]
             before = where
-        rows.append([("dialog key", f"  {shown:<14} "), ("dialog", about)])
+        rows.append([("dialog key", f"  {spelled(shown, glyphs):<14} "), ("dialog", about)])
     rows += [[], [("dialog", "The mouse works everywhere; with Shift it selects as your terminal does.")]]
     return Page("keys", rows)
 

@@ -14,12 +14,13 @@ from zap.remarks import headline, seconds
 from zap.tui import text
 from zap.tui.colours import Colours, parse
 from zap.tui.feed import MOST, Feed, Item
-from zap.tui.palette import Glyphs
+from zap.tui.palette import Glyphs, spelled
 from zap.tui.text import Attr, Row
 
 if TYPE_CHECKING:
     from zap.matcher import Search
 
+LEGIBLE = 20  # cells of a command that are worth more than what else its heading says
 SHIFT = 8  # cells by which cut lines are moved
 ROOMY = 40  # columns from which on there is room for the time
 MARKS: dict[str, tuple[Attr, str]] = {"out": ("gutter", " "), "err": ("stream err", "┃"), "zap": ("stream zap", "┆")}
@@ -114,8 +115,7 @@ class Output:
 
     def _draw_from_top(self) -> list[tuple[int, Row]]:
         feed, rows = self.feed, self._size[1]
-        if self._top < feed.begin:
-            self._top, self._skip = feed.begin, 0
+        self._keep_within()
         drawn: list[tuple[int, Row]] = []
         index, skip = self._top, self._skip
         while index <= feed.end and len(drawn) <= rows:
@@ -154,7 +154,7 @@ class Output:
         room = max(columns - text.row_width(gutter), 1)
         row = parse(line.text, look.colours)
         if line.stream == "zap":
-            row = text.tint(row, "stream zap")
+            row = text.tint([(attr, spelled(said, look.glyphs)) for attr, said in row], "stream zap")
         if self.search:
             spans = self.search.spans(text.plain(row))
             if spans:
@@ -216,12 +216,15 @@ class Output:
         elif status.code != 0:
             facts.append(str(status))
         how = ", ".join(facts) or "done"
-        run = f"run {ran.epoch}, " if row.epoch > 1 else ""
         line = self.look.glyphs.across
         left = f"{line * 2} {ran.command}/{row.commands} "
-        right = f" {run}{how} {line * 2}"
-        room = max(columns - text.width(left) - text.width(right) - 1, 0)
-        shown = text.clip(said.expandtabs(4), room, self.look.glyphs.ellipsis)
+        room = columns - text.width(f"{left} {how} {line * 2} ")
+        run = f"run {ran.epoch}, " if row.epoch > 1 else ""
+        if room - len(run) >= min(text.width(said), LEGIBLE):  # which command it is says more than which run
+            how, room = f"{run}{how}", room - len(run)
+        right = f" {how} {line * 2}"
+        room = max(room, 0)
+        shown = text.clip(spelled(said, self.look.glyphs).expandtabs(4), room, self.look.glyphs.ellipsis)
         rest = room - text.width(shown)
         return [(attr, left), (attr, shown), ("border", " " + line * rest), (attr, right)]
 
@@ -234,6 +237,7 @@ class Output:
                 return
             self._draw_up_to(self.feed.end)
             self.is_following = False
+        self._keep_within()
         self.hit = None
         self._skip += rows
         while self._skip < 0 and self._top > self.feed.begin:
@@ -273,9 +277,15 @@ class Output:
         if above:
             self.scroll(-above)
 
+    def _keep_within(self) -> None:
+        """What one looked at may have been let go of."""
+        if self._top < self.feed.begin:
+            self._top, self._skip = self.feed.begin, 0
+
     def _reveal(self, index: int) -> None:
         """Scroll no further than it takes to show this item."""
         self.is_following = False
+        self._keep_within()
         height = sum(len(self._rows(at)) for at in range(self._top, min(index + 1, self._top + self._size[1])))
         if index < self._top or (index == self._top and self._skip):
             self._top, self._skip = index, 0
@@ -285,7 +295,9 @@ class Output:
     @property
     def needs_older(self) -> bool:
         """Whether one is about to see the beginning of what is here; who follows sees it where it fills no screen."""
-        return not self.feed.is_whole and self._top - self.feed.begin < (1 if self.is_following else 2 * self._size[1])
+        feed, rows = self.feed, self._size[1]
+        above = feed.end - rows if self.is_following else self._top - 2 * rows
+        return not feed.is_whole and above < feed.begin
 
     @property
     def wants_newer(self) -> bool:

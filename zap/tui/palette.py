@@ -98,6 +98,17 @@ ASCII = Glyphs(
 )
 
 
+_SPELLING = str.maketrans(
+    {"·": "-", "…": "~", "🔧": "&", "✓": "=", "✗": "x", "↺": "@", "■": "#", "⚠": "!", "⌨": ">"}
+    | {"↑": "up", "↓": "down", "←": "left", "→": "right"}
+)
+
+
+def spelled(said: str, glyphs: Glyphs) -> str:
+    """What zap itself says, in letters that the terminal has."""
+    return said if glyphs is UNICODE or said.isascii() else said.translate(_SPELLING)
+
+
 class _Look(NamedTuple):
     """`bare` is what it has where there is no colour; without a paper it inherits the one that it stands on."""
 
@@ -135,7 +146,7 @@ _LOOKS = {
     "notice fix": _Look("fix", bare="bold"),
     "dialog": _Look("text", "dialog"),
     "dialog title": _Look("accent", "dialog", "bold", "bold"),
-    "dialog key": _Look("accent", "dialog", "bold", "bold,underline"),
+    "dialog key": _Look("accent", settings="bold", bare="bold,underline"),
     "input": _Look("text", "bar", bare="underline"),
     "prompt": _Look("accent", "bar", "bold", "bold"),
     "ok": _Look("ok"),

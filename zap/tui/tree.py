@@ -13,7 +13,7 @@ from zap.events import Row as JobRow
 from zap.plan import MIB, Job, Plan
 from zap.remarks import headline
 from zap.tui import text
-from zap.tui.palette import Glyphs
+from zap.tui.palette import Glyphs, spelled
 from zap.tui.text import Attr, Row
 
 Order = Literal["plan", "state", "name", "cpu", "memory"]
@@ -207,7 +207,7 @@ class Tree:
         if entry.command:
             return self._draw_command(entry, columns)
         if entry.job == LOG:
-            return self._fit([("dim", "  zap ")], [("dim", "its own log")], self._badges(self.unseen(LOG)), columns)
+            return self._fit([("dim", "  zap ")], [("dim", "its own log ")], self._badges(self.unseen(LOG)), columns)
         if entry.job:
             return self._draw_job(self.jobs[entry.job], columns)
         return self._draw_system(entry.system, columns)
@@ -219,9 +219,9 @@ class Tree:
         up = sum(not row.state.is_rest for row in rows)
         row: Row = [("title", f"{fold} {system} ")]
         failed = sum(row.state is State.FAILED for row in rows)
-        counts: Row = [("dim", f"{up}/{len(jobs)}")]
+        counts: Row = [("dim", f"{up}/{len(jobs)} ")]
         if failed:
-            counts.append(("state failed", f" {self._glyphs.states[State.FAILED]}{failed}"))
+            counts.append(("state failed", f"{self._glyphs.states[State.FAILED]}{failed} "))
         unseen = Seen(*map(sum, zip(*map(self.unseen, jobs), strict=True))) if system in self._shut else Seen()
         return self._fit(row, counts, self._badges(unseen), columns)
 
@@ -254,9 +254,11 @@ class Tree:
             how.append(("busy", f"{row.command}/{row.commands} "))
         if row.asking:
             how.append(("warn", "asks "))
+        if row.restarts:
+            how.append(("warn", f"{self._glyphs.states[State.BACKOFF]}{row.restarts} "))
         match row.state:
             case state if state in _AGEING:
-                how.append(("dim", f"{grown} "))
+                how.append(("dim", f"{grown:>3} "))
             case State.DONE:
                 how.append(("dim", "done "))
             case State.FAILED | State.BACKOFF if row.exit:
@@ -265,10 +267,8 @@ class Tree:
                 pass
             case _:
                 how.append((f"state {row.state}", f"{row.state} "))
-        if row.restarts:
-            how.append(("warn", f"{self._glyphs.states[State.BACKOFF]}{row.restarts} "))
         if columns >= WIDE and row.pid and row.memory:
-            how.append(("dim", f"{row.cpu:.0f}% {size(row.memory)} "))
+            how.append(("dim", f"{row.cpu:3.0f}% {size(row.memory):>4} "))
         return how
 
     def _badges(self, unseen: Seen) -> Row:
@@ -291,8 +291,8 @@ class Tree:
             mark = ("ok", states[State.DONE]) if is_well else ("bad", states[State.FAILED])
         elif ran and row.pid:
             mark = ("busy", self._glyphs.shut)
-        took: Row = [("dim", f" {age(ran.seconds)}")] if ran and ran.seconds is not None else []
-        said = headline(self.jobs[entry.job].commands[entry.command - 1].text).expandtabs(4)
+        took: Row = [("dim", f" {age(ran.seconds)} ")] if ran and ran.seconds is not None else []
+        said = spelled(headline(self.jobs[entry.job].commands[entry.command - 1].text), self._glyphs).expandtabs(4)
         return self._fit([(None, "      "), mark, ("dim", f" {said}")], took, [], columns)
 
     def _fit(self, left: Row, right: Row, badges: Row, columns: int) -> Row:
