@@ -129,6 +129,24 @@ def test_a_round_is_announced_once_however_many_have_spoken() -> None:
     asyncio.run(run())
 
 
+def test_who_has_typed_something_waits_for_no_nap() -> None:
+    async def speak() -> None:
+        with pipes(1) as all_pipes:
+            all_pipes.write(0, b"prompt ")
+            await all_pipes.wait_until(lambda: all_pipes.sweeps == 1)
+            all_pipes.write(0, b"echo")
+            all_pipes.intake.attend()
+            for _ in range(3):
+                await asyncio.sleep(0)
+            assert all_pipes.said[0] == b"prompt echo"
+            all_pipes.write(0, b", and what follows")
+            for _ in range(3):
+                await asyncio.sleep(0)
+            assert all_pipes.said[0] == b"prompt echo, and what follows"
+
+    asyncio.run(speak())
+
+
 def test_draining_takes_what_is_there_and_waits_for_nothing() -> None:
     async def run() -> None:
         with pipes(1) as several:

@@ -20,7 +20,7 @@ from tests import programs
 from tests.terminal import Terminal
 from tests.tmux import Tmux
 from tests.zap import Zap, is_alive, wait_until
-from zap import address, dial, paths
+from zap import address
 
 pytestmark = pytest.mark.real("tmux")
 
@@ -53,8 +53,7 @@ def zap(tmp_path: Path) -> Iterator[Zap]:
     script(zap, "zap", f'exec {shlex.quote(sys.executable)} -m zap "$@"')
     zap.write(PLAN)
     yield zap
-    ended = zap.run("down", "--now")
-    assert ended.returncode == 0, ended.stderr
+    zap.end()
 
 
 def script(zap: Zap, name: str, text: str) -> str:
@@ -74,16 +73,10 @@ def opened(zap: Zap, command: str = "zap", columns: int = 120, rows: int = 40) -
         yield tmux
 
 
-def runtime_folder(zap: Zap) -> str:
-    return paths.runtime_folder(zap.env, paths.plan_id(str(zap.folder / "jobs.yaml")))
-
-
-def runner(zap: Zap) -> int:
-    """Its process."""
-    line = dial.dial(runtime_folder(zap))
-    assert line
-    with line:
-        return line.hello.pid
+def running(zap: Zap) -> int:
+    pid = zap.runner()
+    assert pid
+    return pid
 
 
 def interface(tmux: Tmux) -> int:
@@ -134,7 +127,7 @@ def test_zap_comes_up_is_left_running_and_is_found_again(zap: Zap) -> None:
         tmux.wait("open for orders")
         shown = tmux.wait("ready")
         assert all(job in shown for job in ("▾ web", "api", "page", "▾ tools", "count"))
-        api, serving = pid_of_api(zap), runner(zap)
+        api, serving = pid_of_api(zap), running(zap)
         close(tmux)
         tmux.type("echo code $?\n")
         tmux.wait("code 0")
@@ -142,18 +135,18 @@ def test_zap_comes_up_is_left_running_and_is_found_again(zap: Zap) -> None:
         assert is_alive(serving)
         tmux.type("clear; zap\n")
         tmux.wait("open for orders")
-        assert (runner(zap), pid_of_api(zap)) == (serving, api)
+        assert (running(zap), pid_of_api(zap)) == (serving, api)
 
 
 def test_quit_with_everything_stopped_leaves_nothing_and_a_terminal_as_it_was(zap: Zap) -> None:
     with opened(zap, "stty -a >before; zap; echo code $? >code; stty -a >after") as tmux:
-        api, serving = pid_of_api(zap), runner(zap)
+        api, serving = pid_of_api(zap), running(zap)
         assert tmux.look("alternate_on") == tmux.look("mouse_any_flag") == "1"
         close(tmux, STOP_ALL)
         tmux.wait("zap: everything has ended")
         assert zap.wait_file("code") == "code 0\n"
         assert zap.wait_file("after") == zap.wait_file("before")
-        wait_until(lambda: not address.is_claimed(runtime_folder(zap)), "the runner to end")
+        wait_until(lambda: not address.is_claimed(zap.place), "the runner to end")
         assert not is_alive(api)
         assert not is_alive(serving)
         tmux.type("echo still here\n")
@@ -207,7 +200,7 @@ def test_a_terminal_that_is_closed_takes_only_the_interface_with_it(zap: Zap) ->
 def test_killing_the_runner_is_told_and_gives_the_terminal_back(zap: Zap) -> None:
     with opened(zap, "stty -a >before; zap; echo code $? >code; stty -a >after") as tmux:
         api = pid_of_api(zap)
-        os.kill(runner(zap), signal.SIGKILL)
+        os.kill(running(zap), signal.SIGKILL)
         tmux.wait("the runner is gone")
         assert zap.wait_file("code") == "code 3\n"
         assert zap.wait_file("after") == zap.wait_file("before")
@@ -283,7 +276,7 @@ def test_wrong_preferences_are_told_all_at_once_and_nothing_is_started(zap: Zap)
         shown = tmux.wait("code 2")
         assert 'config.yaml:1:8: theme: "dork" is not one of dark' in shown
         assert 'config.yaml:2:14: keys: quit: "ctrl+q" is not a key' in shown
-    assert not address.is_claimed(runtime_folder(zap))
+    assert not address.is_claimed(zap.place)
     assert not (zap.folder / "pid").exists()
 
 
@@ -291,7 +284,7 @@ def test_a_terminal_without_a_screen_is_refused_before_anything_is_started(zap: 
     with Tmux(zap.folder, zap.env) as tmux:
         tmux.type("TERM=dumb zap; echo code $?\n")
         assert "zap run" in tmux.wait("code 2")
-    assert not address.is_claimed(runtime_folder(zap))
+    assert not address.is_claimed(zap.place)
 
 
 # Watching and healing
@@ -609,7 +602,7 @@ def test_a_shell_has_a_history_colours_and_ctrl_c(zap: Zap) -> None:
         tmux.press("Up", "Up", "Enter")
         tmux.wait(lambda shown: shown.count("│purple") == 2, "the line before the last again")
         tmux.type("sleep 1000\n")
-        wait_until(lambda: "sleep" in names_below(runner(zap)), "sleep to run")
+        wait_until(lambda: "sleep" in names_below(running(zap)), "sleep to run")
         tmux.press("C-c")
         tmux.type("echo code $?\n")
         tmux.wait("│code 130")

@@ -245,6 +245,26 @@ def test_older_lines_are_wanted_before_one_sees_that_they_are_missing() -> None:
     assert not view.output.needs_older
 
 
+def test_who_follows_a_flood_fetches_a_screen_of_it_and_nothing_older() -> None:
+    view = numbered(10)
+    view.says(*(f"flood {number}" for number in range(5000)))
+    view.fetch()
+    assert not view.output.needs_older
+    assert view.texts == [f"flood {number}" for number in range(4995, 5000)]
+    assert not view.output.needs_older
+
+
+def test_who_follows_fetches_older_lines_where_there_are_too_few_for_the_screen() -> None:
+    view = View(rows=400)
+    view.says(*(f"line {number}" for number in range(1, 1001)))
+    view.fetch()
+    view.draw()
+    assert view.output.needs_older
+    view.fetch_all()
+    assert view.texts == lines(601, 1000)
+    assert not view.output.needs_older
+
+
 def test_newer_lines_are_wanted_when_one_nears_them() -> None:
     view = numbered(100)
     view.output.scroll(-50)

@@ -122,7 +122,11 @@ def test_a_percent_is_of_one_processor_and_memory_is_that_of_the_living() -> Non
     ended = process(GRANDCHILD, 0.5, state="Z")
     other = process(SHELL + 100, 0.5)._replace(group=SHELL + 100, session=SHELL + 100, memory=MB, parent=1)
     loads = sampler.sample(Census([*mine, ended, other]), 12.0, jobs)
-    assert loads == {"s/a": Load("s/a", 75.0, 7 * MB, 2), "s/b": Load("s/b", 25.0, MB, 1), "s/gone": Load("s/gone", 0.0, 0, 0)}
+    assert loads == {
+        "s/a": Load("s/a", 75.0, 7 * MB, 2),
+        "s/b": Load("s/b", 25.0, MB, 1),
+        "s/gone": Load("s/gone", 0.0, 0, 0),
+    }
 
 
 def test_no_time_between_two_samples_is_no_error() -> None:

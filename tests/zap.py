@@ -85,18 +85,38 @@ class Zap:
     @contextmanager
     def serve(self, *names: str) -> Iterator[subprocess.Popen[str]]:
         """`zap serve` of the plan, from when it answers."""
-        folder = paths.runtime_folder(self.env, paths.plan_id(str(self.folder / "jobs.yaml")))
 
         def answers() -> bool:
             assert process.poll() is None, f"the runner has ended: {process.communicate()}"
-            line = dial.dial(folder)
-            if line:
-                line.close()
-            return line is not None
+            return self.runner() is not None
 
         with self.start("serve", *names) as process:
             wait_until(answers, "the runner to answer")
             yield process
+
+    @property
+    def place(self) -> str:
+        """Where the plan's runner is found."""
+        return paths.runtime_folder(self.env, paths.plan_id(str(self.folder / "jobs.yaml")))
+
+    def runner(self) -> int | None:
+        """The process of the one in the background that answers."""
+        line = dial.dial(self.place)
+        if line is None:
+            return None
+        with line:
+            return line.hello.pid
+
+    def end(self) -> None:
+        """The runner in the background and its jobs; if it does not heed `zap down`, it is killed."""
+        left = self.runner()
+        try:
+            ended = self.run("down", "--now")
+            assert ended.returncode == 0, ended.stderr
+            left = None
+        finally:
+            if left:
+                os.kill(left, signal.SIGKILL)
 
     def wait_file(self, name: str) -> str:
         """The text of a file that a job writes, once it has some that ends with a newline."""

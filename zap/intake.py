@@ -25,6 +25,7 @@ LITTLE = 16 * 1024  # bytes of a sweep; after less the nap is the long one, so t
 LONG_NAP = 0.005  # seconds until the next sweep when nobody has more: chatter costs a third, and nobody sees 5 ms
 NAP = 0.002  # the same after more, as a writer of lines would have filled its pipe in 5 ms
 AWAKE = 0.002  # seconds without a nap after a terminal's full read: it holds little, and its writer would wait for us
+ATTENTION = 0.02  # seconds without a nap for somebody who waits for the answer to what was typed
 BIG_PIPE = 1024 * 1024  # bytes; for a pipe that was found full, so that the nap does not throttle its writer
 DRAIN_MOST = 2 * BIG_PIPE  # bytes read at a child's exit; what a grandchild floods on may never end
 
@@ -79,6 +80,13 @@ class Intake(Generic[Source]):
             self._held.remove(fd)
             self._ready.add(fd)
 
+    def attend(self) -> None:
+        """Somebody waits for what is said next: no naps for a moment."""
+        self._awake_until = self._loop.time() + ATTENTION
+        if self._nap:
+            self._nap.cancel()
+            self._nap = self._loop.call_later(0, self._sweep)
+
     def drain(self, fd: int) -> Iterator[bytes]:
         """What the descriptor holds now, without waiting for more or for its end."""
         total = 0
@@ -117,7 +125,7 @@ class Intake(Generic[Source]):
                 if len(data) >= self._full[fd]:
                     full.append(fd)
                     if self._full[fd] == FULL_TERMINAL:
-                        self._awake_until = now + AWAKE
+                        self._awake_until = max(self._awake_until, now + AWAKE)
                     elif fd not in self._enlarged:
                         self._enlarge(fd)
                 self._deliver(source, data)

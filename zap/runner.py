@@ -450,7 +450,8 @@ class Runner:
         self._type(seat, data)
 
     def _type(self, seat: _Seat, data: bytes) -> None:
-        """Into the child, in as many goes as it takes."""
+        """Into the child, in as many goes as it takes; who has typed waits for the answer."""
+        self._intake.attend()
         seat.untyped += data
         if seat.typing is None:
             self._type_some(seat)

@@ -170,9 +170,7 @@ class _Terminal:
 
     def redraw(self) -> None:
         """At most so many frames a second, and none in the way of what a key leads to, which is drawn at once."""
-        now = self._loop.time()
-        is_answer = now < self._pressed + ANSWER and not self._is_hearing
-        due = max(now, self._drawn + self._took if is_answer else max(self._drawn, self._pressed) + FRAME)
+        due = next_frame(self._loop.time(), self._drawn, self._took, self._pressed, self._is_hearing)
         if self._drawing and due < self._drawing.when():
             self._drawing.cancel()
             self._drawing = None
@@ -271,6 +269,16 @@ class _Terminal:
         text = data.decode(errors="replace").strip()
         if text:
             self.begin(self._session.ask(requests.Note(f"interface: {text}")))
+
+
+def next_frame(now: float, drawn: float, took: float, pressed: float, is_hearing: bool) -> float:
+    """When to draw what has changed: the last frame was `drawn` and `took` so long, the last key was `pressed`.
+
+    What is heard is seldom what the key has led to, and waits, so that it is not in the way.
+    """
+    if now < pressed + ANSWER and not is_hearing:
+        return max(now, drawn + took)
+    return max(now, max(drawn, pressed) + FRAME)
 
 
 def _colours(environ: Mapping[str, str]) -> Colours:

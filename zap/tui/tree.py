@@ -55,7 +55,8 @@ class Tree:
         self._begin = 0  # the first entry that shows
         self._height = 1
         self._drawn: dict[str, tuple[object, Row]] = {}  # of each job, how it was and what that looks like
-        self.selected = _entry(next(iter(self.jobs), LOG))
+        started = (name for name in self.jobs if board.rows[name].state is not State.STOPPED)
+        self.selected = _entry(next(started, next(iter(self.jobs), LOG)))
 
     # What there is.
 
@@ -227,16 +228,16 @@ class Tree:
 
     def _draw_job(self, job: Job, columns: int) -> Row:
         """As it was drawn before, unless something has changed: most frames are about one job of many."""
-        row, unseen = self._board.rows[job.name], self.unseen(job.name)
+        row = self._board.rows[job.name]
         grown = age(self._clock() - (row.spawned or row.since)) if row.state in _AGEING else ""
-        now = row, unseen, grown, columns, self.narrowed, self._is_flat
+        now = row, self._seen[job.name], grown, columns, self.narrowed, self._is_flat
         before, drawn = self._drawn.get(job.name, (None, []))
         if now != before:
-            drawn = self._draw_row(job, row, unseen, grown, columns)
+            drawn = self._draw_row(job, row, grown, columns)
             self._drawn[job.name] = now, drawn
         return drawn
 
-    def _draw_row(self, job: Job, row: JobRow, unseen: Seen, grown: str, columns: int) -> Row:
+    def _draw_row(self, job: Job, row: JobRow, grown: str, columns: int) -> Row:
         attr: Attr = f"state {row.state}"
         glyph = self._glyphs.states[row.state]
         name = job.name if self._is_flat else job.name.partition("/")[2]
@@ -245,7 +246,7 @@ class Tree:
         named: Row = [("off" if row.state is State.STOPPED else "text", name)]
         left += text.mark(named, [(place, place + 1) for place in places], "match")
         left.append((None, " "))
-        return self._fit(left, self._how(row, grown, columns), self._badges(unseen), columns)
+        return self._fit(left, self._how(row, grown, columns), self._badges(self.unseen(job.name)), columns)
 
     def _how(self, row: JobRow, grown: str, columns: int) -> Row:
         """What is said of a job, the most important first."""
