@@ -352,3 +352,12 @@ def test_a_line_of_134_mb_stays_within_the_bound() -> None:
     assert lines.endswith(b"xy\n")
     assert buffer.tail(0, 1).lines[0].text == b"x" * (8 * MIB - 2) + b"y"
     assert buffer.dropped_bytes == 2047 * 64 * KIB + 2 - 8 * MIB
+
+
+def test_who_follows_a_screen_may_have_only_the_end_of_what_is_new() -> None:
+    buffer = Buffer(Bound())
+    buffer.append(b"first\nunfinished", 1.0, "out", 1)
+    tail = buffer.tail(0, 9, widest=3, known=(0, 0))
+    assert [line.text for line in tail.lines] == [b"rst", b"hed"]
+    buffer.append(b"!", 1.0, "out", 1)
+    assert [line.text for line in buffer.tail(1, 9, widest=3, known=tail.known).lines] == [b"!"]

@@ -520,9 +520,9 @@ def test_an_event_leads_to_what_was_said_then(zap: Zap) -> None:
         tmux.wait(lambda shown: "✗ api" in shown, "the job to fail")
         choose(tmux, "tools/count")
         tmux.press("l")
-        tmux.wait("web/api started, process")
-        log = [row for row in tmux.wait("web/api exit 3").split("\n") if re.search("│[0-9:]{8} ", row)]
-        tmux.press(*["Up"] * (len(log) - 1 - next(number for number, row in enumerate(log) if "exit 3" in row)))
+        shown = tmux.wait(lambda shown: " opened " in shown and "web/api exit 3" in shown, "the whole log")
+        log = [row for row in shown.split("\n") if re.search("│[0-9:]{8} ", row)]
+        tmux.press("Home", *["Down"] * next(number for number, row in enumerate(log) if "exit 3" in row))
         tmux.press("Enter")
         shown = tmux.wait("heard fail")
         assert "web/api · failed" in shown

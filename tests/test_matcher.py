@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from zap.matcher import LONGEST_LINE, Hit, Matcher, captures, check, search
+from zap.matcher import LONGEST_LINE, LONGEST_RAW, Hit, Matcher, captures, check, search
 
 PATTERNS = [
     r"foo\s+bar",
@@ -83,6 +83,13 @@ def test_of_a_long_line_the_beginning_is_matched() -> None:
     assert [hit.pattern for hit in matcher.scan(line + b"end\n")] == [0, 1]
     # The cut may go through a letter.
     assert matcher.scan(b"begin" + "é".encode() * LONGEST_LINE + b"\n")[0].text[-1] == "�"
+
+
+def test_of_megabytes_of_escape_sequences_only_some_are_looked_at() -> None:
+    matcher = Matcher(["begin", "end"])
+    colours = b"\x1b[31m" * LONGEST_RAW
+    assert [hit.pattern for hit in matcher.scan(b"begin" + colours + b"end\nend\n")] == [0, 1]
+    assert [(hit.line, hit.pattern) for hit in matcher.scan(b"begin" + colours + b"\rend\n")] == [(0, 1)]
 
 
 def test_an_unused_capture_is_not_there() -> None:
