@@ -22,7 +22,7 @@ from zap.buffer import Buffer
 from zap.errors import ZapError
 from zap.events import LOG, Event, Fact, Line, State, Status, Stream
 from zap.plan import Bound, Command, Fixup, Job, Plan, System, Where
-from zap.requests import Clear, Request
+from zap.requests import Attend, Clear, Request
 from zap.session import Tail
 from zap.tui.colours import Colours
 from zap.tui.desk import Desk
@@ -63,6 +63,7 @@ class Recorded:
         self.buffers = {name: Buffer(bound) for name in (*(job.name for job in plan.jobs), LOG)}
         self.events: list[Event] = []
         self.asked: list[Request] = []
+        self.attended = 0
         self.refusal = ""
         self.now = NOON
         self._plan = plan
@@ -82,6 +83,9 @@ class Recorded:
         return self.tell(events.Output(job, first, buffer.last, buffer.is_open, buffer.errors))
 
     async def ask(self, request: Request) -> None:
+        if isinstance(request, Attend):  # at every other key
+            self.attended += 1
+            return
         self.asked.append(request)
         if self.refusal:
             raise ZapError(self.refusal)
@@ -89,7 +93,7 @@ class Recorded:
             for name in request.jobs:
                 self.buffers[name].clear()
 
-    async def watch(self, since: int | None = 0) -> AsyncIterator[Event]:
+    async def watch(self, since: int | None = 0, rest: float = 0.0) -> AsyncIterator[Event]:
         """What was recorded, and there it ends."""
         for event in self.events[since if since is not None else len(self.events) :]:
             yield event
@@ -227,10 +231,11 @@ class Person:
 
     # The host.
 
-    def redraw(self) -> None:
+    def redraw(self, is_calm: bool = False) -> None:
         self._is_stale = True
 
-    repaint = redraw
+    def repaint(self) -> None:
+        self.redraw()
 
     def begin(self, what: Coroutine[Any, Any, None]) -> None:
         self._loop.create_task(what).add_done_callback(self._on_done)

@@ -10,6 +10,7 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
+from tests.zap import DEADLINE
 from zap import bus, events
 from zap.board import Board
 from zap.bus import Bus
@@ -39,12 +40,12 @@ class World:
 class Reader:
     """Somebody who reads at a pace of their own."""
 
-    def __init__(self, world: World, since: int | None = 0) -> None:
+    def __init__(self, world: World, since: int | None = 0, rest: float = 0.0) -> None:
         self.board = Board(JOBS)
         self.seen: list[Event] = []
         self.begun = world.bus.last if since is None else since
         self.has_ended = False
-        self._watch = world.bus.watch(since)
+        self._watch = world.bus.watch(since, rest)
         self._next: asyncio.Future[Event] | None = None
 
     async def read(self, at_most: int = 10**6) -> list[Fact]:
@@ -80,8 +81,8 @@ def run(scene: Callable[[World, Callable[..., Reader]], Awaitable[None]], kept: 
     async def play() -> None:
         world, readers = World(), list[Reader]()
 
-        def reader(since: int | None = 0) -> Reader:
-            readers.append(Reader(world, since))
+        def reader(since: int | None = 0, rest: float = 0.0) -> Reader:
+            readers.append(Reader(world, since, rest))
             return readers[-1]
 
         try:
@@ -330,5 +331,53 @@ def test_a_reader_that_leaves_while_it_waits_disturbs_nobody() -> None:
         await leaves.leave()
         world.say(A)
         assert await stays.read() == [events.Output(A, 1, 1)]
+
+    run(scene)
+
+
+LONG = 3600.0  # seconds, which no test waits for
+
+
+def test_who_rests_is_told_of_pointers_together_and_of_anything_else_at_once() -> None:
+    async def scene(world: World, reader: Callable[..., Reader]) -> None:
+        rests = reader(rest=LONG)
+        world.say(A)
+        assert await rests.read() == [events.Output(A, 1, 1)]
+        world.say(A)
+        world.say(B)
+        world.say(A)
+        assert await rests.read() == []
+        world.publish(events.Spawned(A, 1, 77))
+        assert await rests.read() == [events.Output(B, 1, 1), events.Output(A, 3, 3), events.Spawned(A, 1, 77)]
+
+    run(scene)
+
+
+def test_nobody_rests_when_somebody_has_typed() -> None:
+    async def scene(world: World, reader: Callable[..., Reader]) -> None:
+        rests = reader(rest=LONG)
+        world.say(A)
+        await rests.read()
+        world.say(A)
+        assert await rests.read() == []
+        world.bus.attend()
+        assert await rests.read() == [events.Output(A, 2, 2)]
+        world.say(A)
+        assert await rests.read() == [events.Output(A, 3, 3)]
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(bus, "ATTENTION", LONG)
+        run(scene)
+
+
+def test_a_rest_ends() -> None:
+    async def scene(world: World, reader: Callable[..., Reader]) -> None:
+        rests = reader(rest=0.001)
+        for number in range(1, 4):
+            world.say(A)
+            async with asyncio.timeout(DEADLINE):
+                while (said := await rests.read()) == []:
+                    pass
+            assert said == [events.Output(A, number, number)]
 
     run(scene)

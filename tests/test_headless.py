@@ -54,7 +54,7 @@ class Recorded:
     async def ask(self, request: Request) -> None:
         self.asked.append(request)
 
-    async def watch(self, since: int | None = 0) -> AsyncIterator[Event]:
+    async def watch(self, since: int | None = 0, rest: float = 0.0) -> AsyncIterator[Event]:
         n = since or 0
         for scene in chain(self.scenes, [events.Closed()]):
             fact: Fact | None

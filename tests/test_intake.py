@@ -13,6 +13,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from tests.zap import DEADLINE
+from zap import intake
 from zap.intake import CHUNK, DRAIN_MOST, MOST_READY, MOST_ROUNDS, Intake
 
 Deliver = Callable[[int, bytes], None]
@@ -135,7 +136,7 @@ def test_who_has_typed_something_waits_for_no_nap() -> None:
             all_pipes.write(0, b"prompt ")
             await all_pipes.wait_until(lambda: all_pipes.sweeps == 1)
             all_pipes.write(0, b"echo")
-            all_pipes.intake.attend()
+            all_pipes.intake.attend([all_pipes.pairs[0][0]])
             for _ in range(3):
                 await asyncio.sleep(0)
             assert all_pipes.said[0] == b"prompt echo"
@@ -145,6 +146,68 @@ def test_who_has_typed_something_waits_for_no_nap() -> None:
             assert all_pipes.said[0] == b"prompt echo, and what follows"
 
     asyncio.run(speak())
+
+
+def test_floods_wait_for_somebody_at_the_keys_but_not_what_was_typed_to(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in ("ATTENTION", "AWAITED", "TRICKLE"):
+        monkeypatch.setattr(intake, name, 3600.0)
+    rounds = [0, 0]
+
+    async def run() -> None:
+        def flood_on(source: int, data: bytes) -> None:
+            if source < 2:
+                rounds[source] += 1
+                several.write(source, bytes(CHUNK))
+
+        with pipes(3, flood_on) as several:
+            several.intake.attend([several.pairs[1][0]])
+            for source in range(2):
+                several.write(source, bytes(CHUNK))
+            several.write(2, b"a word")
+            await several.wait_until(lambda: rounds[1] > 100 and several.said[2])
+            assert rounds[0] == 1
+            assert several.said[2] == b"a word"
+
+    asyncio.run(run())
+
+
+@pytest.mark.parametrize("is_held", [False, True])
+def test_a_flood_that_waits_goes_on(is_held: bool, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(intake, "ATTENTION", 3600.0)
+    monkeypatch.setattr(intake, "TRICKLE", 0.001)
+
+    async def run() -> None:
+        with pipes(1) as several:
+            several.intake.attend()
+            for number in range(5):
+                several.write(0, bytes(CHUNK))
+                await several.wait_until(lambda number=number: len(several.said[0]) == (number + 1) * CHUNK)
+            if is_held:  # while it waits
+                several.intake.hold(several.pairs[0][0])
+                several.intake.release(several.pairs[0][0])
+            several.write(0, b"the end")
+            await several.wait_until(lambda: several.said[0].endswith(b"the end"))
+
+    asyncio.run(run())
+
+
+def test_who_ends_while_it_waits_is_forgotten(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(intake, "TRICKLE", 0.001)
+
+    async def run() -> None:
+        with pipes(2) as several:
+            several.intake.attend()
+            several.write(0, bytes(CHUNK))
+            await several.wait_until(lambda: several.said[0])
+            several.intake.remove(several.pairs[0][0])
+            several.write(0, b"to nobody")
+            several.write(1, bytes(CHUNK))  # is read, and waits, and is read again
+            await several.wait_until(lambda: several.said[1])
+            several.write(1, b"a word")
+            await several.wait_until(lambda: several.said[1].endswith(b"a word"))
+            assert len(several.said[0]) == CHUNK
+
+    asyncio.run(run())
 
 
 def test_draining_takes_what_is_there_and_waits_for_nothing() -> None:

@@ -242,6 +242,18 @@ def test_the_wheel_does_not_take_away_the_job_that_is_typed_into(ann: Person) ->
     assert ann.sees("web/api · ready")
 
 
+def test_who_is_at_the_keys_has_the_runners_attention(ann: Person) -> None:
+    ann.presses("i")
+    before = ann.session.attended
+    ann.types("what is typed into a job says so itself")
+    assert ann.session.attended == before
+    ann.presses("ctrl ]")
+    ann.desk._attended = 0.0
+    ann.presses("down")
+    ann.clicks(OUTPUT + 5, 10)
+    assert ann.session.attended > before
+
+
 # What comes up by itself.
 
 

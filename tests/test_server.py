@@ -468,7 +468,7 @@ class Faulty:
     async def ask(self, request: requests.Request) -> None:
         raise KeyError("ask")
 
-    async def watch(self, since: int | None = 0) -> AsyncIterator[Event]:
+    async def watch(self, since: int | None = 0, rest: float = 0.0) -> AsyncIterator[Event]:
         raise KeyError("watch")
         yield Event(1, 0.0, Closed())
 

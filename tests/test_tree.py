@@ -15,7 +15,7 @@ from zap.events import LOG, Event, Fact, Load, Proposed, Ran, State, Status
 from zap.plan import MIB
 from zap.tui import text
 from zap.tui.palette import UNICODE
-from zap.tui.tree import Entry, Seen, Tree, age, count, size, step
+from zap.tui.tree import TURNS, Entry, Seen, Tree, age, count, size, step
 
 API, WORKER, DATABASE, SHELL = "web/api", "web/worker", "data/database", "tools/psql"
 
@@ -345,6 +345,29 @@ def test_what_is_new_shows_until_one_looks() -> None:
     assert stand.row("api") == "◐ api 0s"
     heard(stand, 1235, 2)
     assert stand.row("api") == "◐ api +1 0s"
+
+
+def test_counts_have_their_turn_and_all_else_shows_at_once() -> None:
+    jobs = [job(f"web/j{number}", "x") for number in range(20)]
+    board = Board((each.name, 1) for each in jobs)
+    tree = Tree(plan(*jobs), board, UNICODE, lambda: NOON)
+
+    def draw(lines: int | None = None) -> list[str]:
+        for each in jobs if lines else ():
+            board.apply(Event(1, NOON, events.Output(each.name, 1, lines, False, 0)))
+        return [text.plain(row).split()[-1] for row in tree.draw(40, 30, False)[1:21]]
+
+    draw()
+    assert draw(lines=1) == ["+1"] * 20
+    assert not tree.is_behind
+    assert sorted(set(draw(lines=2))) == ["+1", "+2"]
+    for _ in range(TURNS - 1):
+        assert tree.is_behind
+        said = draw()
+    assert said == ["+2"] * 20
+    assert not tree.is_behind
+    board.apply(Event(1, NOON, became("web/j7", State.FAILED)))
+    assert "failed" in text.plain(tree.draw(40, 30, False)[8])
 
 
 def test_of_a_folded_system_the_sum_shows() -> None:

@@ -11,6 +11,7 @@ from itertools import takewhile
 from zap.events import Closed, Event, Fact, Output, Skipped
 
 KEPT = 10_000  # events; a reader that falls further behind skips, and is told how many
+ATTENTION = 0.02  # seconds in which nobody rests, after somebody has typed
 
 
 class Bus:
@@ -27,6 +28,8 @@ class Bus:
         self._closed: Event | None = None
         self._lost = 0  # the number of the newest event that is gone
         self._waiting: set[asyncio.Future[None]] = set()
+        self._resting: set[asyncio.Future[None]] = set()
+        self._attentive_until = 0.0
         self.last = 0
 
     def publish(self, fact: Fact) -> Event:
@@ -44,16 +47,24 @@ class Bus:
                 if len(self._kept) == KEPT:
                     self._lost = self._kept[0].n
                 self._kept.append(event)
-        if self._waiting:
-            for reader in self._waiting:
-                if not reader.done():
-                    reader.set_result(None)
-            self._waiting.clear()
+        _wake(self._waiting)
+        if not isinstance(fact, Output):
+            _wake(self._resting)
         return event
 
-    async def watch(self, since: int | None = 0) -> AsyncGenerator[Event, None]:
-        """Events above `since`, then those that come, until Closed has been given out; None begins with how it is."""
+    def attend(self) -> None:
+        """Somebody waits for what is said next: for a moment nobody rests."""
+        self._attentive_until = asyncio.get_running_loop().time() + ATTENTION
+        _wake(self._resting)
+
+    async def watch(self, since: int | None = 0, rest: float = 0.0) -> AsyncGenerator[Event, None]:
+        """Events above `since`, then those that come, until Closed has been given out; None begins with how it is.
+
+        Pointers to output wait for `rest` seconds after other events, and come together.
+        """
+        loop = asyncio.get_running_loop()
         is_behind = False
+        resting_until = 0.0
         if since is None or since > self.last:  # a number from the life of another runner
             since, is_behind = self.last, True
         while True:
@@ -64,6 +75,7 @@ class Bus:
                 for event in news:
                     since = event.n
                     yield event
+                resting_until = loop.time() + rest
             elif is_behind:
                 is_behind = False
                 for fact in self._now():
@@ -71,13 +83,10 @@ class Bus:
             elif self._closed:
                 yield self._closed
                 return
+            elif (now := loop.time()) < resting_until and now >= self._attentive_until:
+                await _turn(self._resting, resting_until - now)
             else:
-                turn = asyncio.get_running_loop().create_future()
-                self._waiting.add(turn)
-                try:
-                    await turn
-                finally:
-                    self._waiting.discard(turn)  # also of a reader who goes away while nothing happens
+                await _turn(self._waiting)
 
     def _above(self, since: int) -> list[Event]:
         """In order, without Closed. Both sources are looked at from their newest end."""
@@ -89,3 +98,24 @@ class Bus:
     def _now(self) -> list[Fact]:
         """All of one moment: what happens while a reader has the turn comes to him as events."""
         return [*self._restate(), *(pointer.fact for pointer in self._pointers.values())]
+
+
+async def _turn(readers: set[asyncio.Future[None]], at_most: float | None = None) -> None:
+    """Until these readers are woken, or so many seconds have passed."""
+    loop = asyncio.get_running_loop()
+    turn = loop.create_future()
+    timer = None if at_most is None else loop.call_later(at_most, _wake, {turn})
+    readers.add(turn)
+    try:
+        await turn
+    finally:
+        readers.discard(turn)  # also of a reader who goes away while nothing happens
+        if timer:
+            timer.cancel()
+
+
+def _wake(readers: set[asyncio.Future[None]]) -> None:
+    for reader in readers:
+        if not reader.done():
+            reader.set_result(None)
+    readers.clear()

@@ -36,10 +36,10 @@ class Client:
     async def ask(self, request: Request) -> None:
         await self._call(request)
 
-    async def watch(self, since: int | None = 0) -> AsyncIterator[Event]:
+    async def watch(self, since: int | None = 0, rest: float = 0.0) -> AsyncIterator[Event]:
         line, _ = await _dial(self._folder, MOST_EVENT)
         try:
-            await line.write(wire.call_line(1, wire.Watch(since)))
+            await line.write(wire.call_line(1, wire.Watch(since, rest)))
             while "event" in (answer := await line.read()):
                 yield wire.event_from_plain(answer["event"])
             frame.result_of(answer)

@@ -25,10 +25,8 @@ Plain = Any  # what json.loads gives: dict, list, str, int, float, bool, None
 PROTOCOL = 1  # both sides must speak the same
 MOST_CALL = 1024 * 1024  # bytes of a line that a runner takes
 
-_ENCODER = json.JSONEncoder(separators=(",", ":"))  # to make one takes as long as to encode a short message
-
-
-_to_text = json.JSONEncoder(separators=(",", ":"), check_circular=False).encode  # json.dumps makes one for each line
+# To make an encoder, as json.dumps does, takes as long as to encode a short message.
+_ENCODER = json.JSONEncoder(separators=(",", ":"), check_circular=False)
 
 
 class Hello(NamedTuple):
@@ -56,7 +54,7 @@ def call_line(number: int, fields: Mapping[str, Plain]) -> bytes:
 def read_answer(line: bytes | bytearray) -> dict[str, Plain]:
     """What a runner says in a line. ZapError: it is no runner that says this."""
     try:
-        answer = json.loads(line)
+        answer = json.loads(line.decode())
     except (ValueError, RecursionError):
         answer = None
     if not isinstance(answer, dict):

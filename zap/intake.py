@@ -12,7 +12,7 @@ import fcntl
 import os
 import select
 import selectors
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Collection, Iterator
 from typing import Generic, TypeVar
 
 CHUNK = 64 * 1024  # bytes a read: 1 MiB reads are slower, and their bytes objects fragment the heap
@@ -25,7 +25,10 @@ LITTLE = 16 * 1024  # bytes of a sweep; after less the nap is the long one, so t
 LONG_NAP = 0.005  # seconds until the next sweep when nobody has more: chatter costs a third, and nobody sees 5 ms
 NAP = 0.002  # the same after more, as a writer of lines would have filled its pipe in 5 ms
 AWAKE = 0.002  # seconds without a nap after a terminal's full read: it holds little, and its writer would wait for us
-ATTENTION = 0.02  # seconds without a nap for somebody who waits for the answer to what was typed
+ANSWER = 0.02  # seconds without a nap for somebody who waits for the answer to what was typed
+AWAITED = 0.1  # seconds in which much of an answer is no flood
+ATTENTION = 0.3  # seconds in which floods wait for somebody at the keys
+TRICKLE = 0.02  # seconds that they wait between two looks
 BIG_PIPE = 1024 * 1024  # bytes; for a pipe that was found full, so that the nap does not throttle its writer
 DRAIN_MOST = 2 * BIG_PIPE  # bytes read at a child's exit; what a grandchild floods on may never end
 
@@ -49,7 +52,12 @@ class Intake(Generic[Source]):
         self._full: dict[int, int] = {}  # how many bytes of a read tell that there is more
         self._enlarged: set[int] = set()
         self._held: set[int] = set()
+        self._parked: set[int] = set()  # floods that wait
+        self._awaited: frozenset[int] = frozenset()  # where answers come
+        self._awaited_until = 0.0
         self._awake_until = 0.0
+        self._attentive_until = 0.0
+        self._parking: asyncio.TimerHandle | None = None
         self._nap: asyncio.TimerHandle | None = None
         loop.add_reader(self._ready.fileno(), self._sweep)
 
@@ -62,30 +70,57 @@ class Intake(Generic[Source]):
     def remove(self, fd: int) -> None:
         """Forget the descriptor; it may have ended long ago. Before it is closed."""
         if self._sources.pop(fd, None) is not None:
-            if fd not in self._held:
+            if self._is_read(fd):
                 self._ready.remove(fd)
-            self._held.discard(fd)
-            self._enlarged.discard(fd)
+            for some in (self._held, self._parked, self._enlarged):
+                some.discard(fd)
             del self._full[fd]
 
     def hold(self, fd: int) -> None:
         """Leave it unread for now, so that whoever writes there waits."""
-        if fd in self._sources and fd not in self._held:
-            self._held.add(fd)
-            self._ready.remove(fd)
+        if fd in self._sources:
+            self._leave(fd, self._held)
 
     def release(self, fd: int) -> None:
         """Read it again."""
         if fd in self._held:
-            self._held.remove(fd)
+            self._take_up(fd, self._held)
+
+    def attend(self, awaited: Collection[int] = ()) -> None:
+        """Somebody is at the keys: who floods waits now and then, so that neither we nor the machine are busy with it.
+
+        What is said next on the awaited descriptors waits for nothing.
+        """
+        now = self._loop.time()
+        self._attentive_until = now + ATTENTION
+        if awaited:
+            self._awaited, self._awaited_until = frozenset(awaited), now + AWAITED
+            self._awake_until = now + ANSWER
+            if self._nap:
+                self._nap.cancel()
+                self._nap = self._loop.call_later(0, self._sweep)
+
+    def _is_read(self, fd: int) -> bool:
+        return fd not in self._held and fd not in self._parked
+
+    def _leave(self, fd: int, left: set[int]) -> None:
+        if self._is_read(fd):
+            self._ready.remove(fd)
+        left.add(fd)
+
+    def _take_up(self, fd: int, left: set[int]) -> None:
+        left.remove(fd)
+        if self._is_read(fd):
             self._ready.add(fd)
 
-    def attend(self) -> None:
-        """Somebody waits for what is said next: no naps for a moment."""
-        self._awake_until = self._loop.time() + ATTENTION
-        if self._nap:
-            self._nap.cancel()
-            self._nap = self._loop.call_later(0, self._sweep)
+    def _park(self, fd: int) -> None:
+        self._leave(fd, self._parked)
+        self._parking = self._parking or self._loop.call_later(TRICKLE, self._unpark)
+
+    def _unpark(self) -> None:
+        self._parking = None
+        for fd in list(self._parked):
+            self._take_up(fd, self._parked)
 
     def drain(self, fd: int) -> Iterator[bytes]:
         """What the descriptor holds now, without waiting for more or for its end."""
@@ -98,6 +133,8 @@ class Intake(Generic[Source]):
             yield data
 
     def close(self) -> None:
+        if self._parking:
+            self._parking.cancel()
         if self._nap:
             self._nap.cancel()
         else:
@@ -109,11 +146,13 @@ class Intake(Generic[Source]):
         full: list[int] = []
         total = 0
         now = self._loop.time()
+        is_attentive = now < self._attentive_until
+        awaited = self._awaited if now < self._awaited_until else ()
         for _ in range(MOST_ROUNDS):
             full = []
             for fd in ready:
                 source = self._sources.get(fd)
-                if source is None or fd in self._held:
+                if source is None or not self._is_read(fd):
                     continue
                 data = _read(fd)
                 if data is None:
@@ -122,7 +161,9 @@ class Intake(Generic[Source]):
                     self.remove(fd)
                     continue
                 total += len(data)
-                if len(data) >= self._full[fd]:
+                if len(data) >= self._full[fd] and is_attentive and fd not in awaited:
+                    self._park(fd)
+                elif len(data) >= self._full[fd]:
                     full.append(fd)
                     if self._full[fd] == FULL_TERMINAL:
                         self._awake_until = max(self._awake_until, now + AWAKE)

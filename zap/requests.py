@@ -62,6 +62,10 @@ class Clear(NamedTuple):
     jobs: tuple[str, ...]
 
 
+class Attend(NamedTuple):
+    """Somebody is at the keys: for a moment the runner reads floods slowly, so that there is time for what they do."""
+
+
 class Note(NamedTuple):
     """A line for zap's own log."""
 
@@ -75,4 +79,4 @@ class Close(NamedTuple):
 
 
 JobRequest = Start | Stop | Restart | Signal | Send | Fix | Resize | Clear
-Request = JobRequest | Note | Close
+Request = JobRequest | Attend | Note | Close

@@ -137,12 +137,16 @@ class Runner:
     # The session.
 
     async def ask(self, request: requests.Request) -> None:
-        if isinstance(request, requests.Note):
-            self._note(request.text)
-            return
-        if isinstance(request, requests.Close):
-            self._close(request.is_hurried)
-            return
+        match request:
+            case requests.Note():
+                self._note(request.text)
+                return
+            case requests.Attend():
+                self._intake.attend()
+                return
+            case requests.Close():
+                self._close(request.is_hurried)
+                return
         unknown = [name for name in request.jobs if name not in self._seats]
         if unknown:
             raise ZapError(f"there is no job {', '.join(unknown)}")
@@ -184,14 +188,14 @@ class Runner:
             case _:
                 assert_never(request)
 
-    def watch(self, since: int | None = 0) -> AsyncIterator[events.Event]:
+    def watch(self, since: int | None = 0, rest: float = 0.0) -> AsyncIterator[events.Event]:
         """As the session's. While somebody watches who began with how things are, what jobs use is measured."""
-        return self._bus.watch(since) if since is not None else self._watch_all()
+        return self._bus.watch(since, rest) if since is not None else self._watch_all(rest)
 
-    async def _watch_all(self) -> AsyncIterator[events.Event]:
+    async def _watch_all(self, rest: float) -> AsyncIterator[events.Event]:
         self._scales.look()
         try:
-            async with contextlib.aclosing(self._bus.watch(None)) as watch:
+            async with contextlib.aclosing(self._bus.watch(None, rest)) as watch:
                 async for event in watch:
                     yield event
         finally:
@@ -451,7 +455,8 @@ class Runner:
 
     def _type(self, seat: _Seat, data: bytes) -> None:
         """Into the child, in as many goes as it takes; who has typed waits for the answer."""
-        self._intake.attend()
+        self._bus.attend()
+        self._intake.attend([fd for fd, _ in seat.child.outputs] if seat.child else [])
         seat.untyped += data
         if seat.typing is None:
             self._type_some(seat)

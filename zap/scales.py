@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 
 from zap import census
+from zap.census import Census, Process
 from zap.events import Load
 from zap.plan import MIB
 from zap.sampler import Sampler
 
 EVERY = 1.0  # seconds, while figures change
 SELDOM = 8.0  # seconds, when they have not for a while
+SLICE = 0.001  # seconds that a look takes at once
 WORTH = 100  # times what a look takes are between two of them, so that it costs a percent at most
 
 
@@ -36,6 +38,9 @@ class Scales:
         self._rest = EVERY
         self._last = 0.0
         self._next: asyncio.TimerHandle | None = None
+        self._reading: Iterator[Process] = iter(())
+        self._found: list[Process] = []
+        self._took = 0.0
 
     def look(self) -> None:
         """Somebody looks, until they look away."""
@@ -66,16 +71,30 @@ class Scales:
         if self._next:
             self._next.cancel()
             self._next = None
-        leaders = self._leaders()
-        if not (self._lookers and leaders):
+        if not (self._lookers and self._leaders()):
             return
         self._last = self._loop.time()
-        loads = self._sampler.sample(census.take(), self._last, leaders)
-        took = self._loop.time() - self._last
+        self._reading, self._found, self._took = census.processes(), [], 0.0
+        self._read()
+
+    def _read(self) -> None:
+        """In slices, because nobody else has a turn meanwhile."""
+        begun = self._loop.time()
+        for process in self._reading:
+            self._found.append(process)
+            if self._loop.time() > begun + SLICE:
+                self._next = self._loop.call_later(0, self._read)
+                self._took += self._loop.time() - begun
+                return
+        loads = self._sampler.sample(Census(self._found), begun, self._leaders())
+        self._took += self._loop.time() - begun
+        self._tell(loads)
+
+    def _tell(self, loads: Mapping[str, Load]) -> None:
         told = {name: (round(load.cpu), round(load.memory / MIB)) for name, load in loads.items()}
         changed = tuple(load for name, load in loads.items() if self._told.get(name) != told[name])
         self._told = told
         self._rest = EVERY if changed else min(self._rest * 2, SELDOM)
-        self._wait(max(self._rest, took * WORTH))
+        self._wait(max(self._rest, self._took * WORTH))
         if changed:
             self._changed(changed)

@@ -14,6 +14,7 @@ from zap.plan import KIB
 from zap.session import Session, Tail
 
 MOST_WATCHES = 16  # of one client
+MOST_REST = 1.0  # seconds between the looks that a watch takes
 MOST_LINES = 2000  # of one answer: encoding them takes some 4 ms, in which nobody else has a turn
 MOST_TEXT = 256 * KIB  # of one answer's lines, unless it is one line alone
 MOST_UNSENT = 64 * KIB  # beyond it a client is not read from, and is told no events, until it has read some of it
@@ -172,7 +173,7 @@ class _Client:
                     raise ZapError(f"there is a watch {number} already")
                 if len(self.watches) >= MOST_WATCHES:
                     raise ZapError(f"one client has at most {MOST_WATCHES} watches")
-                self.watches[number] = self._group.create_task(self._watch(number, call.since))
+                self.watches[number] = self._group.create_task(self._watch(number, call))
             case wire.Unwatch():
                 if watch := self.watches.pop(call.watch, None):
                     watch.cancel()
@@ -180,7 +181,7 @@ class _Client:
                 return await self._tail(call)
             case wire.Describe():
                 return wire.to_plain(await self._session.plan())
-            case requests.Note() | requests.Close():
+            case requests.Attend() | requests.Note() | requests.Close():
                 await self._ask(call)
             case _:  # each job once: a thousand times the same would only keep the others waiting
                 await self._ask(call._replace(jobs=tuple(dict.fromkeys(call.jobs))))
@@ -190,7 +191,7 @@ class _Client:
         """And tells in zap's own log who asked for what; but not what was typed and what was noted."""
         await self._session.ask(request)
         match request:
-            case requests.Note() | requests.Send() | requests.Resize():
+            case requests.Attend() | requests.Note() | requests.Send() | requests.Resize():
                 return
             case requests.Close():
                 what = "all"
@@ -210,9 +211,10 @@ class _Client:
             is_cut = not tail.lines[-1].is_open
         return wire.tail_to_plain(tail, is_cut)
 
-    async def _watch(self, number: int, since: int | None) -> None:
+    async def _watch(self, number: int, call: wire.Watch) -> None:
         """The publisher goes on whether this client reads or not: what it has missed then, the session makes up for."""
-        events = self._session.watch(since if since is None else max(since, 0))
+        since = call.since if call.since is None else max(call.since, 0)
+        events = self._session.watch(since, min(max(call.rest, 0.0), MOST_REST))
         with contextlib.suppress(OSError):
             async for event in events:
                 self._send({"id": number, "event": wire.event_to_plain(event)})

@@ -33,10 +33,11 @@ class Session(Protocol):
         was for the others.
         """
 
-    def watch(self, since: int | None = 0) -> AsyncIterator[Event]:
+    def watch(self, since: int | None = 0, rest: float = 0.0) -> AsyncIterator[Event]:
         """Events with a number above `since`, then new ones as they come, until Closed. A slow reader gets Skipped.
 
-        None begins with how every job is now.
+        None begins with how every job is now. After events, those that only point to output come together, so many
+        seconds later; but at once when somebody has just typed.
         """
 
     async def tail(

@@ -22,9 +22,13 @@ from zap.session import Tail
 
 
 class Watch(NamedTuple):
-    """Events above `since`, as they come; without one, first how every job is now."""
+    """Events above `since`, as they come; without one, first how every job is now.
+
+    After events, those that only point to output come together, `rest` seconds later (at most 1).
+    """
 
     since: int | None = None
+    rest: float = 0.0
 
 
 class Unwatch(NamedTuple):
@@ -66,6 +70,7 @@ VERBS: dict[str, type] = {
     "fix": requests.Fix,
     "resize": requests.Resize,
     "clear": requests.Clear,
+    "attend": requests.Attend,
     "note": requests.Note,
     "close": requests.Close,
 }
@@ -200,7 +205,12 @@ def line_to_plain(job: str, line: Line, text: str) -> dict[str, Plain]:
 
 def name_of(word: type) -> str:
     """The class `CommandEnded` → `command_ended`."""
-    return re.sub(r"(?<!^)(?=[A-Z])", "_", word.__name__).lower()
+    return _snake(word.__name__)
+
+
+@cache
+def _snake(name: str) -> str:
+    return re.sub(r"(?<!^)(?=[A-Z])", "_", name).lower()
 
 
 def to_plain(value: object) -> Plain:

@@ -28,6 +28,8 @@ from zap.tui.output import Look
 from zap.tui.window import Window
 
 FRAME = 1 / 30  # seconds between frames
+CALM = 0.25  # the same when nothing has changed but counts
+TURN = 0.001  # seconds that events take before keys have their turn
 ANSWER = 0.3  # seconds after a key, in which what it leads to is drawn as soon as it is known
 ESCAPE_MOST = 0.04  # seconds until an Esc is a key of its own and not the beginning of another
 ENDING = (signal.SIGTERM, signal.SIGHUP)  # SIGINT is asyncio's: it cancels us
@@ -108,7 +110,7 @@ class _Terminal:
     async def run(self) -> str:
         plan = await self._session.plan()
         board = Board((job.name, len(job.commands)) for job in plan.jobs)
-        watch = self._session.watch(None)
+        watch = self._session.watch(None, FRAME / 2)
         restated = [await anext(watch) for _ in plan.jobs]  # how every job is, before anything is drawn
         for event in restated:
             board.apply(event)
@@ -148,10 +150,14 @@ class _Terminal:
                     await self._end()
 
     async def _follow(self, watch: AsyncIterator[Event], interface: Interface) -> None:
+        until = self._loop.time() + TURN
         async for event in watch:
             self._is_hearing = True
             interface.on_event(event)
             self._is_hearing = False
+            if self._loop.time() > until:  # what has come already is heard without a pause
+                await asyncio.sleep(0)
+                until = self._loop.time() + TURN
 
     async def _end(self) -> None:
         for timer in (self._drawing, self._ticking):
@@ -168,9 +174,10 @@ class _Terminal:
         self._tasks.add(task)
         task.add_done_callback(self._on_done)
 
-    def redraw(self) -> None:
+    def redraw(self, is_calm: bool = False) -> None:
         """At most so many frames a second, and none in the way of what a key leads to, which is drawn at once."""
         due = next_frame(self._loop.time(), self._drawn, self._took, self._pressed, self._is_hearing)
+        due = max(due, self._drawn + CALM) if is_calm else due
         if self._drawing and due < self._drawing.when():
             self._drawing.cancel()
             self._drawing = None

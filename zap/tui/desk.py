@@ -25,6 +25,7 @@ from zap.tui.text import Attr
 from zap.tui.tree import Tree
 
 ALL = "all jobs"
+ATTEND_AGAIN = 0.1  # seconds
 
 
 class Desk:
@@ -65,6 +66,7 @@ class Desk:
         self.prompt: Prompt | None = None
         self.said: tuple[Attr, str] = ("notice", "")  # what the last action led to
         self.is_closing = False
+        self._attended = 0.0
         self.commands = {job.name: tuple(command.text for command in job.commands) for job in plan.jobs}
         self._entered: dict[tuple[str, int], Inside] = {}  # what was typed into before, by job and epoch
         self.at = 0  # which of the outputs is meant
@@ -95,6 +97,13 @@ class Desk:
             return
         self.say(f"{said} {menus.named(request.jobs)}")
         self.host.begin(self.ask_runner(request))
+
+    def attend(self) -> None:
+        """Somebody is at the keys, and what they lead to comes first."""
+        now = time.monotonic()
+        if now > self._attended + ATTEND_AGAIN:
+            self._attended = now
+            self.host.begin(self.ask_runner(requests.Attend()))
 
     async def ask_runner(self, request: requests.Request) -> None:
         try:

@@ -11,8 +11,8 @@ from zap.tui.text import Attr
 class Host(Protocol):
     """The terminal, and the loop."""
 
-    def redraw(self) -> None:
-        """Soon; as often as one likes."""
+    def redraw(self, is_calm: bool = False) -> None:
+        """Soon, or a little later; as often as one likes."""
 
     def repaint(self) -> None:
         """All of it, also what should be there already."""

@@ -76,7 +76,10 @@ class Interface:
         head = heads.head(f"{title}{order}{narrowed}", "", columns, has_focus, self._desk.glyphs)
         whole = Area(0, 0, columns, rows)
         area = self._areas["tree"] = _below_head(whole)
-        return _headed(whole, head, Placed(area, tree.draw(columns, area.rows, has_focus)))
+        drawn = tree.draw(columns, area.rows, has_focus)
+        if tree.is_behind:
+            self._desk.host.redraw(is_calm=True)
+        return _headed(whole, head, Placed(area, drawn))
 
     def _right_panes(
         self, begin: int, columns: int, rows: int, is_narrow: bool
@@ -161,15 +164,15 @@ class Interface:
         fact = event.fact
         self._desk.newest = event.n
         self._desk.board.apply(event)
+        if isinstance(fact, events.Output):  # thousands a second: nothing else is about them
+            self._desk.last[fact.job] = fact.last
+            self._on_output(fact.job)
+            self._desk.host.redraw(is_calm=True)
+            return
         self._desk.log.add(event)
         if told(fact) and not isinstance(fact, events.Spawned | events.Signalled):
             self._desk.happened = event
         match fact:
-            case events.Output():
-                self._desk.last[fact.job] = fact.last
-                if fact.job == LOG:
-                    self._desk.tree.log_lines = fact.last
-                self._on_output(fact.job)
             case events.Restated():
                 self._desk.last[fact.job] = fact.row.lines
                 for proposed in fact.row.asking:
@@ -191,10 +194,12 @@ class Interface:
                 )
         self._desk.close_outdated()
         self._desk.show_waiting()
-        self._desk.host.redraw()
+        self._desk.host.redraw(is_calm=isinstance(fact, events.Measured))
 
     def _on_output(self, job: str) -> None:
         desk = self._desk
+        if job == LOG:
+            desk.tree.log_lines = desk.last[LOG]
         if desk.inside and desk.inside.job == job:
             desk.inside.refresh()
         for number, output in enumerate(desk.outputs):
@@ -215,6 +220,7 @@ class Interface:
         if desk.inside and not (desk.dialogs or desk.prompt or desk.keys.action(key, "inside")):
             desk.inside.press(key)  # what it leads to is drawn once the job has said it
             return
+        desk.attend()
         desk.host.redraw()
         self._press(key)
         desk.show_waiting()
@@ -257,6 +263,7 @@ class Interface:
             dialog.chosen.do()
 
     def mouse(self, event: str, button: int, column: int, row: int) -> None:
+        self._desk.attend()
         self._desk.host.redraw()
         name = next((name for name, area in reversed(self._areas.items()) if area.holds(column, row)), "")
         if event == "mouse press":

@@ -37,6 +37,15 @@ class Seen(NamedTuple):
     fixups: int = 0
 
 
+class _Drawn(NamedTuple):
+    """A job's row of the tree, and what it was drawn from."""
+
+    said: Row
+    row: JobRow
+    seen: Seen
+    around: object
+
+
 class Tree:
     """What of the tree shows, and where in it one is. `clock` tells the time on the wall, for ages."""
 
@@ -54,7 +63,11 @@ class Tree:
         self._seen = {job: self._now(job) for job in self.jobs}
         self._begin = 0  # the first entry that shows
         self._height = 1
-        self._drawn: dict[str, tuple[object, Row]] = {}  # of each job, how it was and what that looks like
+        self._drawn: dict[str, _Drawn] = {}
+        self._frame = 0
+        self._at = 0.0  # when it is drawn
+        self._has_turn = True  # the row that is drawn, to be drawn with new counts
+        self.is_behind = False  # counts are still to be drawn
         started = (name for name in self.jobs if board.rows[name].state is not State.STOPPED)
         self.selected = _entry(next(started, next(iter(self.jobs), LOG)))
 
@@ -172,7 +185,8 @@ class Tree:
 
     def look_at(self, job: str) -> None:
         """All that the job has said by now was seen."""
-        self._seen[job] = self._now(job)
+        if (now := self._now(job)) != self._seen.get(job):
+            self._seen[job] = now
 
     def unseen(self, job: str) -> Seen:
         now = self._now(job)
@@ -197,7 +211,11 @@ class Tree:
             self._begin = index - rows + 1
         self._begin = max(min(self._begin, len(entries) - rows), 0)
         drawn = [] if entries else [text.cut([("dim", "  no job fits")], columns)][:rows]
+        self._frame += 1
+        self._at = self._clock()
+        self.is_behind = False
         for number, entry in enumerate(entries[self._begin : self._begin + rows], self._begin):
+            self._has_turn = (number + self._frame) % TURNS == 0
             row = self._draw(entry, columns)
             if number == index:
                 row = text.tint(text.pad(row, columns), "selected focus" if has_focus else "selected")
@@ -227,15 +245,23 @@ class Tree:
         return self._fit(row, counts, self._badges(unseen), columns)
 
     def _draw_job(self, job: Job, columns: int) -> Row:
-        """As it was drawn before, unless something has changed: most frames are about one job of many."""
-        row = self._board.rows[job.name]
-        grown = age(self._clock() - (row.spawned or row.since)) if row.state in _AGEING else ""
-        now = row, self._seen[job.name], grown, columns, self.narrowed, self._is_flat
-        before, drawn = self._drawn.get(job.name, (None, []))
-        if now != before:
-            drawn = self._draw_row(job, row, grown, columns)
-            self._drawn[job.name] = now, drawn
-        return drawn
+        """As it was drawn before, unless something has changed: most frames are about one job of many.
+
+        What only counts otherwise has its turn: numbers that change with every frame are read by nobody.
+        """
+        row, seen = self._board.rows[job.name], self._seen[job.name]
+        grown = age(self._at - (row.spawned or row.since)) if row.state in _AGEING else ""
+        around = grown, columns, self.narrowed, self._is_flat
+        drawn = self._drawn.get(job.name)
+        if drawn and drawn.around == around:
+            if drawn.row is row and drawn.seen is seen:
+                return drawn.said
+            if not self._has_turn and _calm(drawn.row, drawn.seen) == _calm(row, seen):
+                self.is_behind = True
+                return drawn.said
+        said = self._draw_row(job, row, grown, columns)
+        self._drawn[job.name] = _Drawn(said, row, seen, around)
+        return said
 
     def _draw_row(self, job: Job, row: JobRow, grown: str, columns: int) -> Row:
         attr: Attr = f"state {row.state}"
@@ -312,8 +338,16 @@ class Tree:
         return min((step(value) - value % step(value) for value in ages), default=3600.0)
 
 
+TURNS = 4  # frames in which every row's counts are drawn once
 WIDE = 44  # columns from which on cpu and memory show
 _LOG = Entry("", LOG)
+_COUNTS = ("lines", "errors", "cpu", "memory")
+assert JobRow._fields[-len(_COUNTS) :] == _COUNTS
+
+
+def _calm(row: JobRow, seen: Seen) -> object:
+    """What of a job is more than counts: there are some, or there are none."""
+    return row[: -len(_COUNTS)], row.lines > seen.lines, row.errors > seen.errors
 
 
 def _entry(job: str) -> Entry:
