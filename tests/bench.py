@@ -66,12 +66,13 @@ int main(int argc, char **argv) {
 }
 """
 
-# Says its word ten times a second, and costs nothing itself.
+# Says its word ten times a second while somebody is there to hear it, and costs nothing itself.
 TICKER = r"""
 #include <stdio.h>
 #include <unistd.h>
 int main(int argc, char **argv) {
-    for (;;) { printf("%s %074d\n", argv[1], 0); fflush(stdout); usleep(100000); }
+    while (printf("%s %074d\n", argv[1], 0) > 0 && !fflush(stdout)) usleep(100000);
+    return 1;
 }
 """
 

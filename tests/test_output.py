@@ -15,7 +15,7 @@ from zap.events import Line, Ran, Row, State, Status
 from zap.matcher import Search
 from zap.tui import text
 from zap.tui.feed import Feed
-from zap.tui.output import Look, Output, is_error, is_fixup, is_remark
+from zap.tui.output import DRAWS, Look, Output, is_error, is_fixup, is_remark
 from zap.tui.palette import ASCII, UNICODE
 
 A, B = "web/api", "web/worker"
@@ -309,6 +309,22 @@ def test_a_line_is_in_its_own_colours() -> None:
     assert view.looks("of 256") == {"#f80/·"}
 
 
+@pytest.mark.parametrize("said", ["\x1b[?1049h\x1b[2J top", "a\x1b[4;17Hb", "\x1b[12;1f-"])
+def test_what_is_drawn_on_the_whole_screen_is_no_line(said: str) -> None:
+    view = View(columns=80)
+    view.says(said)
+    view.fetch()
+    assert view.texts[0] == DRAWS[1]
+
+
+@pytest.mark.parametrize("said", ["\x1b[H\x1b[2J", "\x1b[1;1H\x1b[0J", "\x1b[0;0f", "\x1b[2K\x1b[1G\x1b[?25l"])
+def test_who_only_clears_the_screen_is_read(said: str) -> None:
+    view = View()
+    view.says(f"{said}it is ready")
+    view.fetch()
+    assert view.texts[0] == "it is ready"
+
+
 def test_times_show_where_there_is_room() -> None:
     view = View(columns=60, has_times=True)
     view.session.now = NOON + 0.25
@@ -327,6 +343,7 @@ def test_of_several_jobs_each_line_says_whose_it_is() -> None:
     view.says("two", job=B)
     view.fetch()
     assert view.draw()[:2] == ["api      one", "worker   two"], "the system that they share is left out"
+    assert view.looks("api") != view.looks("worker")
 
 
 ROW = Row(A, 2, State.RUNNING, 1, pid=7, command=2, ran=(Ran(1, 1, 1, 0.0, Status(0), 1.25), Ran(1, 2, 3, 0.0)))

@@ -109,8 +109,8 @@ def test_a_job_that_asks_says_so() -> None:
 
 def test_what_a_job_uses_shows_where_there_is_room() -> None:
     facts = [*runs(API), events.Measured((Load(API, 12.6, 210 * MIB, 3),))]
-    assert told(*facts, columns=44) == "◐ api 0s 13% 210M"
-    assert told(*facts, columns=43) == "◐ api 0s"
+    assert told(*facts, columns=36) == "◐ api 0s 13% 210M"
+    assert told(*facts, columns=35) == "◐ api 0s"
 
 
 def test_ages_are_coarse_and_told_when_they_change() -> None:

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import re
 import time
 from bisect import bisect_left, bisect_right
 from collections.abc import Callable, Iterator, Mapping
+from itertools import cycle
 from typing import TYPE_CHECKING, NamedTuple
 
 from zap.escape import plain
@@ -15,7 +17,7 @@ from zap.tui import text
 from zap.tui.colours import Colours, parse
 from zap.tui.feed import MOST, Feed, Item
 from zap.tui.palette import Glyphs, spelled
-from zap.tui.text import Attr, Row
+from zap.tui.text import Attr, Row, Segment
 
 if TYPE_CHECKING:
     from zap.matcher import Search
@@ -24,6 +26,11 @@ LEGIBLE = 20  # cells of a command that are worth more than what else its headin
 SHIFT = 8  # cells by which cut lines are moved
 ROOMY = 40  # columns from which on there is room for the time
 MARKS: dict[str, tuple[Attr, str]] = {"out": ("gutter", " "), "err": ("stream err", "┃"), "zap": ("stream zap", "┆")}
+INKS = ("busy", "fix", "ok", "badge lines", "warn")  # of the names before lines of several jobs
+DRAWS: Segment = ("dim", "draws on the whole screen: type into the job to see it")
+# A place on the screen other than its corner, which is how some clear it, or the alternate screen (xterm's ctlseqs):
+# without a terminal such a line is a jumble.
+_DRAWN = re.compile(rb"\x1b\[(?:(?![01];[01][Hf])\d+;\d+[Hf]|\?(?:47|1047|1049)h)")
 
 
 class Look(NamedTuple):
@@ -80,6 +87,7 @@ class Output:
         self._is_near_end = False
         self._pressed: int | None = None  # the item where the mouse was pressed
         self.is_dragged = False  # the selection comes from the mouse
+        self._inks = dict(zip(feed.jobs, cycle(INKS), strict=False))
         is_one_system = len({job.partition("/")[0] for job in feed.jobs}) == 1
         self._prefix = len(feed.jobs[0].partition("/")[0]) + 1 if is_one_system else 0  # letters that all names share
         self._names = max((text.width(job) - self._prefix for job in feed.jobs), default=0) if len(feed.jobs) > 1 else 0
@@ -152,7 +160,7 @@ class Output:
         line, look = item.line, self.look
         gutter = self._gutter(item, columns, is_hit=index is not None and index == self.hit)
         room = max(columns - text.row_width(gutter), 1)
-        row = parse(line.text, look.colours)
+        row = [DRAWS] if _DRAWN.search(line.text) else parse(line.text, look.colours)
         if line.stream == "zap":
             row = text.tint([(attr, spelled(said, look.glyphs)) for attr, said in row], "stream zap")
         if self.search:
@@ -179,7 +187,7 @@ class Output:
         if self._names:
             room = max(min(self._names, columns // 4), 1)
             name = text.clip(item.job[self._prefix :], room, glyphs.ellipsis)
-            gutter += text.pad([("busy", name)], room + 1, "busy")
+            gutter += text.pad([(self._inks[item.job], name)], room + 1)
         attr, mark = MARKS[line.stream]
         if glyphs.name == "ascii":
             mark = {"┃": "!", "┆": ":"}.get(mark, mark)

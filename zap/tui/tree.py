@@ -339,7 +339,7 @@ class Tree:
 
 
 TURNS = 4  # frames in which every row's counts are drawn once
-WIDE = 44  # columns from which on cpu and memory show
+WIDE = 36  # columns from which on cpu and memory show
 _LOG = Entry("", LOG)
 _COUNTS = ("lines", "errors", "cpu", "memory")
 assert JobRow._fields[-len(_COUNTS) :] == _COUNTS
