@@ -131,6 +131,21 @@ def test_up_says_what_failed_once_the_others_are_ready(zap: Zap) -> None:
     down(zap)
 
 
+def test_overloaded_output_is_one_event_until_it_is_relieved(zap: Zap) -> None:
+    zap.write("systems: {s: {j: {commands: 'yes | head -n 3000000; sleep 1000', tty: false}}}")
+    up(zap, "--no-wait")
+    seen: list[dict[str, Any]] = []
+    with zap.start("events", "-f", "--json") as process:
+        assert process.stdout
+        while not seen or seen[-1]["event"] != "relieved":
+            line = process.stdout.readline()
+            assert line, "it has ended"
+            seen += [event for event in [json.loads(line)] if event.get("what") == "output lines"]
+    assert [event["event"] for event in seen] == ["overloaded", "relieved"]
+    assert seen[0]["value"] > seen[0]["limit"]
+    down(zap)
+
+
 def test_up_with_a_wrong_plan_shows_every_problem_and_starts_nothing(zap: Zap) -> None:
     zap.write("systems: {s: {j: {commands: 'true', restart: maybe, grace: long}}}")
     said = up(zap, code=2)

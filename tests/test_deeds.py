@@ -11,6 +11,7 @@ from tests.recorded import NOON, Person, Recorded, became, job, plan, runs
 from tests.shop import API, ASSETS, BACKUP, CACHE, DATABASE, MAIL, MIGRATION, WORKER, shop
 from zap import events, requests
 from zap.events import LOG, State, Status
+from zap.tui.desk import KNOWN_MOST
 from zap.tui.tree import Entry
 
 
@@ -214,6 +215,16 @@ def test_a_view_is_found_again_as_it_was_left(ann: Person) -> None:
     assert ann.sees("celery")
     ann.presses("up", "tab")
     assert ann.screen == before
+
+
+def test_only_the_views_that_were_looked_at_last_are_kept() -> None:
+    names = [f"s/j{number:02}" for number in range(KNOWN_MOST + 4)]
+    session = Recorded(plan(*[job(name, "true") for name in names]))
+    with Person(session) as ann:
+        ann.presses("home", *["down"] * (len(names) + 1), *["up"] * len(names))
+        assert len(ann.desk.known) == KNOWN_MOST
+        assert list(ann.desk.known)[-1] == tuple(ann.desk.output_here.feed.jobs)
+        assert ann.desk.output_here in ann.desk.known.values()
 
 
 def test_all_jobs_in_one_view_and_back(ann: Person) -> None:

@@ -320,7 +320,7 @@ def test_before_a_fixup_runs_one_sees_exactly_what_and_why() -> None:
         "web/api", 1, "x", 7, ("rm -f '/tmp/a b'\nkill 7", "echo \x1b]0;t\x07\u202edone"), ("sudo", "none")
     )
     said = Line(7, 0.0, "err", 1, b"\x1b[31mport \x1b]0;t\x07taken\x1b[0m")
-    dialog = menus.approval(proposed, "frees it", said, lambda: None, UNICODE)
+    dialog = menus.approval(proposed, "frees it", said, lambda: None, UNICODE, "f")
     assert drawn(dialog, 40, 30) == [
         "frees it",
         "",

@@ -451,20 +451,6 @@ def test_answers_are_typed_and_secrets_never_shown(zap: Zap) -> None:
     assert done.stdout.count('"event": "answered"') == 3
 
 
-def test_overloaded_output_is_one_event_until_it_is_relieved(zap: Zap) -> None:
-    zap.write("systems: {s: {j: ['yes | head -n 300000; sleep 1000']}}")
-    seen = []
-    with zap.start("run", "--json") as process:
-        assert process.stdout
-        for line in process.stdout:
-            if '"output lines"' in line:
-                seen.append(json.loads(line))
-                if seen[-1]["event"] == "relieved":
-                    process.send_signal(signal.SIGINT)
-    assert [item["event"] for item in seen] == ["overloaded", "relieved"]
-    assert seen[0]["value"] > seen[0]["limit"]
-
-
 @pytest.mark.parametrize("tty", [True, False])
 def test_a_log_that_is_printed_at_once_is_there_to_its_last_line(zap: Zap, tty: bool) -> None:
     """Many times what is kept: zap run fetches every line before it goes, and the job waits for that."""

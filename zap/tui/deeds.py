@@ -15,6 +15,7 @@ from zap.tui.desk import Desk
 from zap.tui.dialog import Prompt
 from zap.tui.feed import Feed, Wanted
 from zap.tui.output import Look, Output, is_error, is_fixup, is_remark
+from zap.tui.palette import spelled
 
 
 class Deeds:
@@ -131,7 +132,8 @@ class Deeds:
             line = next((line for line in tail.lines if line.number == proposed.line), None)
         about = next((fixup.about for fixup in self._desk.plan.fixups if fixup.name == proposed.fixup), "")
         run = lambda: self._desk.ask(requests.Fix((proposed.job,), proposed.fixup), f"fixup {proposed.fixup} for")  # noqa: E731
-        self._desk.waiting.append(menus.approval(proposed, about, line, run, self._desk.glyphs))
+        key = spelled(self._desk.keys.shown("fix"), self._desk.glyphs)
+        self._desk.waiting.append(menus.approval(proposed, about, line, run, self._desk.glyphs, key))
         self._desk.close_outdated()
         self._desk.show_waiting()
 

@@ -25,6 +25,7 @@ from zap.tui.text import Attr
 from zap.tui.tree import Tree
 
 ALL = "all jobs"
+KNOWN_MOST = 16  # views that are kept as they were left, the last ones; each may hold thousands of lines
 ATTEND_AGAIN = 0.1  # seconds
 
 
@@ -56,7 +57,7 @@ class Desk:
         self.newest = 0  # the number of the newest event
         self.happened: Event | None = None  # the newest that is worth a line
         self.reader = Reader(session, host, self.say, self.last, environ)
-        self.known: dict[tuple[str, ...], Output] = {}  # views that were looked at before, by their jobs
+        self.known: dict[tuple[str, ...], Output] = {}  # views that were looked at, by their jobs, the last one last
         self.has_focus = False  # on the right side; else it is the tree's
         self.has_log = False  # the event log takes the place of the outputs
         self.is_merged = False  # all jobs in one view, whatever is selected
@@ -123,11 +124,13 @@ class Desk:
 
     def output(self, jobs: tuple[str, ...]) -> Output:
         """A view that was looked at before is as it was left, unless it is what another pane shows."""
-        output = self.known.get(jobs)
+        output = self.known.pop(jobs, None)
         if output is None or output in self.outputs[: self.at] + self.outputs[self.at + 1 :]:
             feed = Feed(self.session, jobs, self.last)
             output = Output(feed, self.board.rows.get, self.commands, self.look, self._title(jobs))
-            self.known[jobs] = output
+        self.known[jobs] = output
+        if len(self.known) > KNOWN_MOST:
+            del self.known[next(iter(self.known))]
         return output
 
     def _title(self, jobs: tuple[str, ...]) -> str:

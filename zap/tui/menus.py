@@ -65,8 +65,10 @@ def fixups(
     return Menu(f"fixups for {job}", choices, glyphs, about)
 
 
-def approval(proposed: Proposed, about: str, line: Line | None, run: Callable[[], None], glyphs: Glyphs) -> Menu:
-    """Exactly what would run, and why."""
+def approval(
+    proposed: Proposed, about: str, line: Line | None, run: Callable[[], None], glyphs: Glyphs, key: str
+) -> Menu:
+    """Exactly what would run, and why. `key` is how the fixups are offered again."""
     rows: list[Row] = [[("dialog", about)], []]
     if line is not None:
         rows += [[("dialog", "because of this line:")], [("dialog", "  "), ("stream err", plain(line.text))], []]
@@ -77,7 +79,10 @@ def approval(proposed: Proposed, about: str, line: Line | None, run: Callable[[]
         rows += [[("dialog key", "  $ "), ("dialog", part)] for part in plain_lines(command)]
     effects = ", ".join(effect for effect in proposed.effects if effect != "none") or "nothing else"
     rows += [[], [("dialog", f"what it may do: {effects}")], []]
-    choices = [Choice("run it", "", run, "r"), Choice("not now", "f offers it again", lambda: None, "n")]
+    choices = [
+        Choice("run it", "", run, "r"),
+        Choice("not now", f"{key} offers it again" if key else "", lambda: None, "n"),
+    ]
     title = f"{proposed.job}: fixup {proposed.fixup} wants approval"
     return Menu(title, choices, glyphs, rows, at=1, subject=proposed)  # at first what does no harm
 
