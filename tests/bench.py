@@ -11,12 +11,13 @@ import os
 import random
 import resource
 import shutil
+import signal
 import statistics
 import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from itertools import pairwise
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -357,6 +358,19 @@ def screen(folder: Folder) -> None:
                 value, chosen[name] = told(lines)
                 say(f"{what}: {name}, the next job, its lines", value, beside(name, chosen))
                 (folder.path / "go").unlink()
+            say(f"{what}: {name}, processes left behind", str(end_survivors(folder)), "0")
+
+
+def end_survivors(folder: Folder) -> int:
+    """How many still work in the folder, a second after whoever started them has ended."""
+    time.sleep(1.0)
+    count = 0
+    for process in Path("/proc").glob("[0-9]*"):
+        with suppress(OSError):  # it has gone, or is somebody else's
+            if Path(os.readlink(process / "cwd")) == folder.path:
+                os.kill(int(process.name), signal.SIGKILL)
+                count += 1
+    return count
 
 
 def letters() -> list[Step]:

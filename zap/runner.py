@@ -143,6 +143,7 @@ class Runner:
                 return
             case requests.Attend():
                 self._intake.attend()
+                self._scales.stir()
                 return
             case requests.Close():
                 self._close(request.is_hurried)

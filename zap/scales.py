@@ -12,7 +12,7 @@ from zap.plan import MIB
 from zap.sampler import Sampler
 
 EVERY = 1.0  # seconds, while figures change
-SELDOM = 8.0  # seconds, when they have not for a while
+SELDOM = 30.0  # seconds, when they have not for a while, and nobody was at the keys
 SLICE = 0.001  # seconds that a look takes at once
 WORTH = 100  # times what a look takes are between two of them, so that it costs a percent at most
 
@@ -52,7 +52,7 @@ class Scales:
         self._lookers -= 1
 
     def stir(self) -> None:
-        """Something happens: figures will change."""
+        """Something happens, or somebody is at the keys: figures will change, or are waited for."""
         self._rest = EVERY
         if self._lookers and (self._next is None or self._next.when() > self._loop.time() + EVERY):
             self._wait(EVERY)
