@@ -213,13 +213,18 @@ def test_a_job_is_at_rest_when_it_has_ended_for_now(state: State) -> None:
     assert row(became(state)).is_at_rest is (state in (State.STOPPED, State.DONE, State.FAILED))
 
 
+def test_the_signal_that_was_sent_is_known_until_the_state_changes() -> None:
+    stopping = events.Became(J, 1, State.STOPPING)
+    assert row(stopping, events.Signalled(J, 1, "TERM"), events.Signalled(J, 1, "KILL")).sent == "KILL"
+    assert row(events.Signalled(J, 1, "HUP"), stopping).sent == ""
+
+
 @pytest.mark.parametrize(
     "fact",
     [
         events.Cleared(J),
         events.Skipped(9),
         events.Answered(J, 1, "Sure?"),
-        events.Signalled(J, 1, "TERM"),
         events.Relieved(J, "output lines", 1, 2, 3),
         events.Opened("/jobs.yaml", 1, "1"),
         events.Closed(),

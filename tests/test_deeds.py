@@ -217,6 +217,17 @@ def test_a_view_is_found_again_as_it_was_left(ann: Person) -> None:
     assert ann.screen == before
 
 
+def test_why_each_of_what_is_selected_is_as_it_is(ann: Person) -> None:
+    ann.presses("W")
+    assert ann.sees("┌─ why")
+    assert ann.sees("web/api is ready for")
+    ann.presses("esc", "home", "W")
+    for name in (API, WORKER):
+        assert ann.sees(f"{name} is ")
+    ann.presses("esc", "end", "W")
+    assert ann.sees("choose a job first")
+
+
 def test_only_the_views_that_were_looked_at_last_are_kept() -> None:
     names = [f"s/j{number:02}" for number in range(KNOWN_MOST + 4)]
     session = Recorded(plan(*[job(name, "true") for name in names]))

@@ -257,6 +257,10 @@ def _proposed() -> events.Proposed:
     return events.Proposed(API, 2, "free-port", 1, commands, ("kills-process", "deletes-file"))
 
 
+def why_of_a_system(ann: Person) -> None:
+    ann.presses("home", "W")
+
+
 def approval(ann: Person) -> None:
     ann.hears(_proposed())
 
@@ -418,7 +422,7 @@ VIEWS = (
     *(View(do) for do in (helping_scrolled, signals, fixups, no_fixups, quitting, overwriting, narrowing, narrowed)),
     *(View(do) for do in (narrowed_to_nothing, sorted_by_state, sorted_by_memory, folded, unseen, refused, zaps_log)),
     *(View(do) for do in (something_happened_elsewhere, typing_into_a_job, a_program_that_fills_the_screen, approval)),
-    *(View(do) for do in (approval_scrolled, fixups_of_which_one_asks)),
+    *(View(do) for do in (why_of_a_system, approval_scrolled, fixups_of_which_one_asks)),
     View(every_state, states),
     View(every_state_in_ascii, states, {"glyphs": ASCII}),
     View(no_job_at_all, nothing),

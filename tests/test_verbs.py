@@ -109,6 +109,7 @@ ALL = {
     "signal": ["HUP", "web"],
     "send": ["ear", "text"],
     "fix": ["web/api"],
+    "why": [],
     "tree": [],
 }
 
@@ -133,7 +134,7 @@ def test_every_verb_is_about_the_plan_that_is_named(still: Zap, zap: Zap, verb: 
     assert named in refused(still, "-f", named, verb, *ALL[verb], code=3)
 
 
-@pytest.mark.parametrize("verb", ["ps", "logs", "start", "stop", "restart", "wait", "tree"])
+@pytest.mark.parametrize("verb", ["ps", "logs", "start", "stop", "restart", "wait", "why", "tree"])
 def test_an_unknown_name_is_told_with_a_near_one(still: Zap, verb: str) -> None:
     assert refused(still, verb, "bach") == "no system or job is called bach — did you mean batch?\n"
     assert refused(still, verb, "web", "api") == "more than one job is called api: more/api, web/api\n"
@@ -165,7 +166,7 @@ def test_ps_needs_not_even_the_words(still: Zap) -> None:
 @pytest.mark.parametrize(
     "arguments",
     [
-        *(["ps"], ["events", "--all"], ["tree"], ["logs"], ["wait", "batch/hostile"]),
+        *(["ps"], ["events", "--all"], ["tree"], ["why"], ["why", "--json"], ["logs"], ["wait", "batch/hostile"]),
         *(["ps", "--json"], ["events", "--json"], ["tree", "--json"], ["logs", "--json"]),
     ],
 )
@@ -814,3 +815,46 @@ def test_names_never_complain(zap: Zap, text: str | None) -> None:
 
 def test_a_shell_that_is_not_known_is_refused(zap: Zap) -> None:
     assert "invalid choice: 'tcsh'" in refused(zap, "completion", "tcsh")
+
+
+# Why.
+
+
+def test_why_tells_of_what_is_neither_ready_nor_done_nor_stopped(still: Zap) -> None:
+    told = said(still, "why").splitlines()
+    assert [line.partition(" is ")[0] for line in told] == ["batch/broken", "batch/hostile"]
+    assert re.fullmatch(
+        r"batch/broken is failed for [^:]+: exit 3 at command 2/2 `echo \"no such region\" >&2; exit 3`; "
+        "last words: no such region",
+        told[0],
+    )
+    assert not re.search("[\x00-\x1f\x7f-\x9f\u202e]", told[1])
+
+
+def test_why_tells_of_whatever_is_named(still: Zap) -> None:
+    told = said(still, "why", "manual", "good").splitlines()
+    assert re.fullmatch(r"batch/good is done for [^:]+: every command ended well", told[0])
+    assert told[1] == "tools/manual is stopped: nobody has started it, and it starts only by name"
+    (item,) = [json.loads(line) for line in said(still, "why", "broken", "--json").splitlines()]
+    assert (item["job"], item["state"]) == ("batch/broken", "failed")
+    assert item["why"].startswith("batch/broken is failed for ")
+    done = still.run("why", "nobody")
+    assert done.returncode == 2 and "no system or job is called nobody" in done.stderr
+
+
+def test_why_says_when_nothing_is_the_matter(zap: Zap) -> None:
+    zap.write("systems: {s: {j: 'true'}}")
+    with zap.serve():
+        zap.run("wait", "j", "--for", "done")
+        assert said(zap, "why") == "nothing is the matter: 1 job is ready, done or stopped\n"
+
+
+def test_why_tells_what_a_job_that_will_not_end_was_sent(zap: Zap) -> None:
+    zap.write(f"systems: {{s: {{j: {{commands: {json.dumps(IGNORES_TERM)}, grace: 100s}}}}}}")
+    with zap.serve():
+        zap.run("wait", "j", "--for", "ready")
+        with zap.start("stop", "j"):
+            wait_until(lambda: "TERM was sent" in said(zap, "why"), "the signal")
+            assert re.fullmatch(
+                r"s/j is stopping for [^:]+: TERM was sent, KILL follows in [^,;]+ s\n", said(zap, "why")
+            )

@@ -116,6 +116,7 @@ TOLD: list[tuple[Fact, dict[str, Any]]] = [
                     {"epoch": 2, "command": 2, "line": 9, "at": 2.5},
                 ],
                 "tasks": 0,
+                "sent": "",
                 "lines": 0,
                 "errors": 0,
                 "cpu": 0.0,

@@ -35,11 +35,13 @@ def _fold(row: Row, fact: events.Fact, at: float) -> Row:
         case events.Became():
             begun = at if row.begun is None and fact.state is State.STARTING else row.begun
             now = row._replace(
-                state=fact.state, epoch=fact.epoch, since=at, begun=begun, why=fact.why, seconds=fact.seconds
+                state=fact.state, epoch=fact.epoch, since=at, begun=begun, why=fact.why, seconds=fact.seconds, sent=""
             )
             return now._replace(exit=fact.exit) if fact.exit else now
         case events.Spawned():
             return row._replace(command=0, text="", exit=None, spawned=at, pid=fact.pid, asking=())
+        case events.Signalled():
+            return row._replace(sent=fact.signal)
         case events.CommandStarted():
             ran = (*row.ran[1 - RAN_MOST :], events.Ran(fact.epoch, fact.command, fact.line, at))
             return row._replace(command=fact.command, text=fact.text, ran=ran)

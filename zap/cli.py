@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from zap.plan import Fixup, Job, Plan
 
 DEFAULT = "open"
-SCRIPTED = ("ps", "logs", "events", "start", "stop", "restart", "wait", "signal", "send", "fix", "tree", "names")
+SCRIPTED = ("ps", "logs", "events", "start", "stop", "restart", "wait", "signal", "send", "fix", "why", "tree", "names")
 VERBS = (DEFAULT, "attach", "up", "down", "serve", "run", "check", "fixups", *SCRIPTED, "completion")
 BUG = 70  # EX_SOFTWARE of sysexits(3)
 FIRST = 8  # jobs that are started before the loop is imported; it starts the others

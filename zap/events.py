@@ -246,7 +246,7 @@ class Row(NamedTuple):
 
     `commands` is how many the job has, `command` the one that runs or ran last. `tasks` counts remedies that run.
     `lines` and `errors` (those of stream `err`) have been completed so far. `asking` are fixups that want approval,
-    `ran` the commands that ran last, oldest first.
+    `ran` the commands that ran last, oldest first. `sent` is the signal that was sent last since the state changed.
     """
 
     job: str
@@ -267,6 +267,7 @@ class Row(NamedTuple):
     asking: tuple[Proposed, ...] = ()
     ran: tuple[Ran, ...] = ()
     tasks: int = 0
+    sent: str = ""
     lines: int = 0
     errors: int = 0
     cpu: float = 0.0

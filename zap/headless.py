@@ -16,16 +16,15 @@ from typing import Literal, NamedTuple
 
 from zap import events, requests, wire
 from zap.board import Board
-from zap.escape import plain
 from zap.events import Event, Row, State, Stream
 from zap.remarks import doing, seconds
 from zap.scribe import Manner, Scribe, as_json
 from zap.session import Session, Tail
+from zap.why import LAST_LINES, last_words
 
 ENDING = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 PAGE = 10_000  # lines fetched at once, in some 10 ms
 BACKLOG_MOST = 16 * 1024 * 1024  # bytes of text that may wait for whoever reads it
-LAST_LINES = 50  # are looked through for a job's last words
 LAST_WRITE = 0.5  # seconds for one write of what is left, when somebody was told to hurry
 PROMPT_AFTER = 0.1  # seconds that a line without end is left alone: it is mostly about to be finished
 STATUS_EVERY = 1.0  # seconds
@@ -209,8 +208,7 @@ class _Headless:
         """The last thing that a job itself said, for who wants to know why it failed."""
         since = max(self._last.get(job, 0) - LAST_LINES, 0)
         tail = await self._session.tail(job, since, LAST_LINES)
-        said = (plain(line.text).strip() for line in reversed(tail.lines) if line.stream != "zap")
-        return next(filter(None, said), "")
+        return last_words(tail.lines)
 
     # What a person sees beside lines.
 

@@ -6,7 +6,7 @@ import contextlib
 import os
 from collections.abc import Callable, Sequence
 
-from zap import events, requests
+from zap import events, requests, why
 from zap.errors import ZapError
 from zap.escape import plain, safe
 from zap.events import LOG, Event
@@ -16,6 +16,8 @@ from zap.tui.dialog import Prompt
 from zap.tui.feed import Feed, Wanted
 from zap.tui.output import Look, Output, is_error, is_fixup, is_remark
 from zap.tui.palette import spelled
+
+MOST_OF_A_LINE = 4096  # bytes, in a dialog
 
 
 class Deeds:
@@ -37,6 +39,7 @@ class Deeds:
             "toggle": self.do_toggle,
             "signal": self.do_signal,
             "fix": self.do_fix,
+            "why": lambda: self._desk.host.begin(self.tell_why()),
             "type": self.do_type,
             "edit": self.do_edit,
             "clear": lambda: self._desk.ask(requests.Clear(self._desk.chosen()), "let go of the lines of"),
@@ -125,10 +128,23 @@ class Deeds:
         ask = lambda proposed: self._desk.host.begin(self.ask_approval(proposed))  # noqa: E731
         self._desk.dialogs.append(menus.fixups(job.name, row, known, run, ask, self._desk.glyphs))
 
+    async def tell_why(self) -> None:
+        desk = self._desk
+        told = []
+        for name in desk.chosen():
+            row = desk.board.rows[name]
+            tail = await desk.session.tail(name, max(row.lines - why.LAST_LINES, 0), why.LAST_LINES, MOST_OF_A_LINE)
+            told.append(why.sentence(row, desk.tree.jobs[name], desk.clock(), why.last_words(tail.lines)))
+        if told:
+            desk.dialogs.append(menus.explaining(told))
+            desk.host.redraw()
+        else:
+            desk.say("choose a job first", "warn")
+
     async def ask_approval(self, proposed: events.Proposed) -> None:
         line = None
         if proposed.line:
-            tail = await self._desk.session.tail(proposed.job, proposed.line - 1, 1, 4096)
+            tail = await self._desk.session.tail(proposed.job, proposed.line - 1, 1, MOST_OF_A_LINE)
             line = next((line for line in tail.lines if line.number == proposed.line), None)
         about = next((fixup.about for fixup in self._desk.plan.fixups if fixup.name == proposed.fixup), "")
         run = lambda: self._desk.ask(requests.Fix((proposed.job,), proposed.fixup), f"fixup {proposed.fixup} for")  # noqa: E731

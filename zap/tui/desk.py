@@ -51,6 +51,7 @@ class Desk:
         self.glyphs = look.glyphs
         self.host = host
         self.environ = environ
+        self.clock = clock
         self.tree = Tree(plan, board, look.glyphs, clock)
         self.log = Log(look.glyphs)
         self.last = {LOG: 0} | {name: row.lines for name, row in board.rows.items()}

@@ -23,6 +23,7 @@ ACTIONS = (
     Action("toggle", ("s",), "start the job or system, or stop it"),
     Action("signal", ("k",), "send a signal, from a menu"),
     Action("fix", ("f",), "run a fixup for this job, those that it asks for first"),
+    Action("why", ("W",), "say why the job, or each of the system, is as it is"),
     Action("type", ("enter", "i"), "type into the job, as if this were its terminal"),
     Action("edit", ("e",), "open the job's place in jobs.yaml in $EDITOR"),
     Action("clear", ("C",), "let go of what the job has said"),

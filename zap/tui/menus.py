@@ -104,6 +104,14 @@ def overwriting(path: str, write: Callable[[], None], glyphs: Glyphs) -> Menu:
     )
 
 
+def explaining(sentences: Sequence[str]) -> Page:
+    """One paragraph a job."""
+    rows: list[Row] = []
+    for sentence in sentences:
+        rows += [*([[]] if rows else []), [("dialog", " ".join(plain_lines(sentence)))]]
+    return Page("why", rows)
+
+
 def helping(keys: Keys, glyphs: Glyphs) -> Page:
     rows: list[Row] = []
     before = ""

@@ -33,6 +33,10 @@ def register(subparsers: Subparsers, verb: str | None = None) -> None:
         from zap.verbs import act
 
         act.register(subparsers)
+    if verb in (None, "why"):
+        from zap.verbs import explain
+
+        explain.register(subparsers)
     if verb in (None, "tree"):
         from zap.verbs import tree
 

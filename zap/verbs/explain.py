@@ -1,0 +1,50 @@
+"""`zap why`: a sentence for every job that is on its way or in trouble."""
+
+from __future__ import annotations
+
+import argparse
+import time
+from collections.abc import Iterator
+
+from zap import why
+from zap.choice import among
+from zap.dial import Line
+from zap.events import Restated, Row
+from zap.verbs import reach, usage
+
+
+def register(subparsers: usage.Subparsers) -> None:
+    parser = usage.add(subparsers, "why", "why jobs are as they are", run, "0 when it is told")
+    parser.add_argument("names", nargs="*", metavar=usage.NAMES, help="only these, also where all is well")
+    usage.add_json(parser, "`job`, `state` and `why`, a sentence")
+
+
+def run(arguments: argparse.Namespace) -> int:
+    """Says why jobs are as they are: what they wait for, how they ended, what zap has tried. Without names, it tells of
+    every job that is neither ready, nor done, nor stopped."""
+    with reach.runner(arguments) as watching:
+        rows = {row.job: row for row in _rows(watching)}
+    with reach.runner(arguments) as line:
+        plan = line.plan()
+        settings = {job.name: job for job in plan.jobs}
+        now = time.time()
+        asked = [rows[job] for job in among(rows, arguments.names)]
+        told = [row for row in asked if arguments.names or row.state not in why.PLAIN]
+        for row in told:
+            since = max(row.lines - why.LAST_LINES, 0)
+            words = why.last_words(line.tail(row.job, since, why.LAST_LINES).lines)
+            text = why.sentence(row, settings[row.job], now, words)
+            if arguments.json:
+                reach.tell({"job": row.job, "state": row.state, "why": text})
+            else:
+                print(reach.shown(text))
+    if not told and not arguments.json:
+        print(f"nothing is the matter: {len(rows)} {'job is' if len(rows) == 1 else 'jobs are'} ready, done or stopped")
+    return 0
+
+
+def _rows(line: Line) -> Iterator[Row]:
+    for event in line.watch():
+        if not isinstance(event.fact, Restated):
+            return
+        yield event.fact.row
