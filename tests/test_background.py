@@ -255,7 +255,7 @@ def test_down_shows_who_will_not_end_and_ctrl_c_does_not_wait_for_him(zap: Zap) 
     zap.write(STUBBORN)
     up(zap)
     with at_terminal(zap, "down") as terminal:
-        terminal.wait(lambda shown: "s/j may take 16 min" in shown)
+        terminal.wait(lambda shown: "s/j: TERM was sent, KILL follows in 16 min" in shown)
         terminal.write(b"\x03")
         terminal.wait(lambda shown: "code 0" in shown)
         assert not any(" · " in line for line in terminal.look())

@@ -31,6 +31,16 @@ def sentence(row: Row, job: Job, now: float, words: str = "") -> str:
     return "; ".join(parts)
 
 
+def ladder(row: Row, job: Job, now: float) -> str:
+    """By what a job that is stopping was asked to end, and what comes next."""
+    if row.sent == "KILL":
+        return "KILL was sent, and something of it lives on"
+    if not row.sent and not job.stop.command:
+        return "it has a moment to end by itself"
+    asked = f"{row.sent} was sent" if row.sent else "its stop command was run"
+    return f"{asked}, KILL follows in {seconds(max(row.since + job.grace - now, 0.0))}"
+
+
 def last_words(lines: Sequence[Line]) -> str:
     """The last thing that the job said itself."""
     said = (plain(line.text).strip() for line in reversed(lines) if line.stream != "zap")
@@ -51,7 +61,7 @@ def _state(row: Row, job: Job, now: float) -> str:
         case State.READY:
             return f"{so_far}{_command(row)}"
         case State.STOPPING:
-            return f"{so_far}{f', because of {row.why}' if row.why else ''}: {_ladder(row, job, passed)}"
+            return f"{so_far}{f', because of {row.why}' if row.why else ''}: {ladder(row, job, now)}"
         case State.BACKOFF:
             left = max((row.seconds or 0.0) - passed, 0.0)
             return f"waiting {seconds(left)} for its next start: {row.why}; {_runs(row)}"
@@ -69,13 +79,3 @@ def _command(row: Row) -> str:
 
 def _runs(row: Row) -> str:
     return "it was started once" if row.epoch == 1 else f"it was started {row.epoch} times"
-
-
-def _ladder(row: Row, job: Job, passed: float) -> str:
-    """What it was asked by, and what comes next."""
-    if row.sent == "KILL":
-        return "KILL was sent, and something of it lives on"
-    if not row.sent and not job.stop.command:
-        return "it has a moment to end by itself"
-    asked = f"{row.sent} was sent" if row.sent else "its stop command was run"
-    return f"{asked}, KILL follows in {seconds(max(job.grace - passed, 0.0))}"

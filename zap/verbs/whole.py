@@ -10,9 +10,10 @@ from zap import dial
 from zap.board import Board
 from zap.errors import ZapError
 from zap.events import Closed, Row, State
+from zap.plan import Job
 from zap.remarks import doing
-from zap.units import seconds
 from zap.verbs import change, waiting
+from zap.why import ladder
 
 
 def wait_up(line: dial.Line, jobs: Sequence[str]) -> int:
@@ -33,12 +34,12 @@ def end(line: dial.Line, is_hurried: bool) -> None:
 
     ZapError: something could not be ended.
     """
-    graces = {} if is_hurried else {job.name: job.grace for job in line.plan().jobs}
+    jobs = {job.name: job for job in line.plan().jobs}
     board = Board(())
 
     def awaited() -> list[str]:
         rows = [row for row in board.rows.values() if not row.is_at_rest]
-        return [_ending(row, graces.get(row.job, 0.0), time.time()) for row in rows] or ["ending what is left"]
+        return [_ending(row, jobs[row.job], time.time()) for row in rows] or ["ending what is left"]
 
     news = waiting.follow(line, board, awaited)
     next(news)  # the watch has begun, and will not miss the end
@@ -48,9 +49,6 @@ def end(line: dial.Line, is_hurried: bool) -> None:
             raise ZapError(f"{fact.left} processes could not be ended")
 
 
-def _ending(row: Row, grace: float, now: float) -> str:
-    """Who holds up the end, and for how long it may."""
-    left = row.since + grace - now
-    if row.state is not State.STOPPING or left <= 0:
-        return doing(row, now)
-    return f"{row.job} may take {seconds(left)} more"
+def _ending(row: Row, job: Job, now: float) -> str:
+    """Who holds up the end, what he was sent, and for how long he may."""
+    return f"{row.job}: {ladder(row, job, now)}" if row.state is State.STOPPING else doing(row, now)
