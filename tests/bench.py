@@ -24,6 +24,7 @@ from tempfile import TemporaryDirectory
 from typing import Any, NamedTuple
 
 from tests.terminal import Terminal
+from tests.zap import working_in
 from zap import dial, paths
 
 LINES = 1_000_000
@@ -364,13 +365,11 @@ def screen(folder: Folder) -> None:
 def end_survivors(folder: Folder) -> int:
     """How many still work in the folder, a second after whoever started them has ended."""
     time.sleep(1.0)
-    count = 0
-    for process in Path("/proc").glob("[0-9]*"):
-        with suppress(OSError):  # it has gone, or is somebody else's
-            if Path(os.readlink(process / "cwd")) == folder.path:
-                os.kill(int(process.name), signal.SIGKILL)
-                count += 1
-    return count
+    left = working_in(folder.path)
+    for pid in left:
+        with suppress(ProcessLookupError):
+            os.kill(pid, signal.SIGKILL)
+    return len(left)
 
 
 def letters() -> list[Step]:

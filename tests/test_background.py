@@ -15,10 +15,10 @@ from typing import Any
 import pytest
 
 from tests.programs import IGNORES_TERM, SETSID_ESCAPES
-from tests.served import Served, own_zap, place, serving
+from tests.served import own_zap, place, serving
 from tests.terminal import Terminal
-from tests.zap import DEADLINE, Zap, is_alive, wait_until
-from zap import address, background, paths
+from tests.zap import DEADLINE, Zap, wait_until, working_in
+from zap import address, background, dial, paths
 
 SLEEPS = """
 systems:
@@ -50,33 +50,24 @@ def zap(tmp_path: Path) -> Zap:
 def _nobody_is_left(tmp_path: Path) -> Iterator[None]:
     """What goes to the background is nobody's child, and would live on where a test has failed."""
     yield
-    left = living(tmp_path)
+    left = working_in(tmp_path)
     for pid in left:
         os.kill(pid, signal.SIGKILL)
     assert not left
 
 
-def living(folder: Path) -> dict[int, str]:
-    """Everyone who works in the folder or below."""
-    found = {}
-    for process in Path("/proc").iterdir():
-        if process.name.isdigit():
-            try:
-                place = Path(os.readlink(process / "cwd"))
-                command = (process / "cmdline").read_bytes().replace(b"\0", b" ").decode()
-            except OSError:
-                continue
-            if place.is_relative_to(folder) and is_alive(int(process.name)):
-                found[int(process.name)] = command
-    return found
-
-
 def runners(folder: Path) -> list[int]:
-    return [pid for pid, command in living(folder).items() if " -m zap serve " in command]
+    return [pid for pid, command in working_in(folder).items() if " -m zap serve " in command]
+
+
+def reach(zap: Zap) -> dial.Line:
+    line = dial.reach(place(zap, zap.folder / "jobs.yaml"))
+    assert line
+    return line
 
 
 def rows(zap: Zap) -> dict[str, dict[str, Any]]:
-    with Served(zap, None, place(zap, zap.folder / "jobs.yaml")).dial() as line:  # type: ignore[arg-type]
+    with reach(zap) as line:
         told = {}
         for event in line.follow():
             if event["event"] != "restated":
@@ -95,7 +86,7 @@ def up(zap: Zap, *arguments: str, code: int = 0) -> str:
 def down(zap: Zap, *arguments: str) -> None:
     """And nothing is left the moment that it returns."""
     done = zap.run("down", *arguments)
-    left = living(zap.folder)
+    left = working_in(zap.folder)
     assert (done.stdout, done.stderr, done.returncode) == ("", "", 0)
     assert not left
 
@@ -151,10 +142,10 @@ def test_up_with_a_wrong_plan_shows_every_problem_and_starts_nothing(zap: Zap) -
     said = up(zap, code=2)
     assert "restart" in said and "grace" in said
     assert said.count("jobs.yaml:1:") == len(said.splitlines()) == 2
-    assert not living(zap.folder)
+    assert not working_in(zap.folder)
     zap.write(SLEEPS)
     assert "no system or job is called s/x" in up(zap, "s/x", code=2)
-    assert not living(zap.folder)
+    assert not working_in(zap.folder)
 
 
 @pytest.mark.parametrize("text", [IGNORES_TERM, SETSID_ESCAPES + "; sleep 1000"], ids=["ignores TERM", "escapes"])
@@ -190,7 +181,7 @@ def test_two_projects_do_not_meet(zap: Zap, tmp_path: Path) -> None:
     assert len(runners(tmp_path)) == 2
     assert zap.run("down", "-f", "one/jobs.yaml").returncode == 0
     (left,) = runners(tmp_path)
-    assert str(tmp_path / "two" / "jobs.yaml") in living(tmp_path)[left]
+    assert str(tmp_path / "two" / "jobs.yaml") in working_in(tmp_path)[left]
     assert zap.run("down", "-f", "two/jobs.yaml").returncode == 0
 
 
@@ -201,10 +192,10 @@ def kill(zap: Zap) -> None:
     """As a machine that runs out of memory does; its jobs go on, and are ended here."""
     (pid,) = runners(zap.folder)
     os.kill(pid, signal.SIGKILL)
-    for child in living(zap.folder):
+    for child in working_in(zap.folder):
         if child != pid:
             os.kill(child, signal.SIGKILL)
-    wait_until(lambda: not living(zap.folder), "everybody to be dead")
+    wait_until(lambda: not working_in(zap.folder), "everybody to be dead")
 
 
 def test_what_a_killed_runner_left_is_no_hindrance(zap: Zap) -> None:
@@ -227,7 +218,7 @@ def test_a_runner_that_cannot_live_is_told_with_the_place_of_its_log(zap: Zap) -
     zap.env["PYTHONPATH"] = str(zap.folder / "broken")
     assert up(zap, code=2) == f"the runner has ended at once; its log is {log(zap)}\n"
     assert "this installation is broken" in log(zap).read_text()
-    assert not living(zap.folder)
+    assert not working_in(zap.folder)
 
 
 # A person at a terminal.
@@ -259,7 +250,7 @@ def test_down_shows_who_will_not_end_and_ctrl_c_does_not_wait_for_him(zap: Zap) 
         terminal.write(b"\x03")
         terminal.wait(lambda shown: "code 0" in shown)
         assert not any(" · " in line for line in terminal.look())
-    assert not living(zap.folder)
+    assert not working_in(zap.folder)
 
 
 @pytest.mark.parametrize(("command", "plan"), [("up", NEVER_READY), ("down", STUBBORN)])
@@ -336,7 +327,7 @@ def test_a_log_that_has_grown_long_is_begun_anew_at_any_time(zap: Zap) -> None:
     up(zap)
     kept = log(zap).with_name("runner.log.1")
     assert kept.read_text().startswith("old")
-    with Served(zap, None, place(zap, zap.folder / "jobs.yaml")).dial() as line:  # type: ignore[arg-type]
+    with reach(zap) as line:
         for _ in range(30):
             line.ask("note", text=("x" * 1000 + "\n") * 100)
         wait_until(lambda: kept.read_text().startswith("20"), "the log to be put away once more")
@@ -397,4 +388,4 @@ def test_a_runtime_folder_that_is_no_good_is_told(zap: Zap) -> None:
     (zap.folder / "zap").write_text("in the way")
     said = up(zap, code=2)
     assert "not a folder of yours" in said or "Not a directory" in said
-    assert not living(zap.folder)
+    assert not working_in(zap.folder)

@@ -20,7 +20,7 @@ from typing import Any
 import pytest
 
 from tests.programs import FLOODS
-from tests.zap import DEADLINE, Zap, facts, is_alive, lines, wait_until
+from tests.zap import DEADLINE, Zap, facts, is_alive, lines, wait_until, working_in
 from zap import child
 from zap.child import Child
 from zap.events import Status
@@ -66,19 +66,8 @@ def _nobody_is_left(tmp_path: Path) -> Iterator[None]:
 
 
 def living(folder: Path) -> dict[int, str]:
-    """Everyone alive in the folder or below: who hides may change all but where it works. What zap runs itself counts
-    not."""
-    found = {}
-    for process in Path("/proc").iterdir():
-        if process.name.isdigit():
-            try:
-                place = Path(os.readlink(process / "cwd"))
-                command = (process / "cmdline").read_bytes().replace(b"\0", b" ").decode()
-            except OSError:
-                continue
-            if place.is_relative_to(folder) and " -m zap " not in command and is_alive(int(process.name)):
-                found[int(process.name)] = command
-    return found
+    """What zap runs itself counts not."""
+    return {pid: command for pid, command in working_in(folder).items() if " -m zap " not in command}
 
 
 def write(zap: Zap, jobs: dict[str, Any], *, own_folders: bool = False) -> None:

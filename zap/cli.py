@@ -15,8 +15,7 @@ from typing import TYPE_CHECKING, Any, NoReturn
 from zap import __version__, paths
 from zap.choice import choose
 from zap.errors import ConfigError, ZapError
-from zap.verbs import register
-from zap.verbs.usage import formatter
+from zap.verbs import register, usage
 
 # Each verb imports what it needs when it is done, so that `zap ps` does not wait for what `zap run` needs.
 if TYPE_CHECKING:
@@ -68,7 +67,7 @@ def _parser(verb: str) -> argparse.ArgumentParser:
         prog="zap",
         description="Keeps a flock of programs alive, and heals what it knows how to heal.",
         epilog=EPILOG,
-        formatter_class=formatter,
+        formatter_class=usage.formatter,
     )
     parser.add_argument("--version", action="version", version=f"zap {__version__}")
     parser.set_defaults(parser=parser)  # by which `completion` knows what there is to complete
@@ -123,7 +122,7 @@ def _parser(verb: str) -> argparse.ArgumentParser:
     _add_heal(run)
     run.add_argument("-q", "--quiet", action="store_true", help="only the summary")
     run.add_argument("--json", action="store_true", help="one JSON object per line: every event and every line")
-    run.add_argument("--color", choices=("auto", "always", "never"), default="auto", help="(default: auto)")
+    usage.add_colour(run)
     run.set_defaults(do=_run)
 
     check = verbs.add_parser("check", help="say everything that is wrong with the plan", description=_check.__doc__)
@@ -393,15 +392,13 @@ def _on_bug(_: asyncio.AbstractEventLoop, context: dict[str, Any]) -> None:
 def _options(arguments: argparse.Namespace, jobs: Sequence[Job]) -> Options:
     from zap.headless import Options
 
-    is_terminal = sys.stdout.isatty()
-    may_colour = is_terminal and not os.environ.get("NO_COLOR") and os.environ.get("TERM") != "dumb"
     return Options(
         jobs=tuple(job.name for job in jobs),
         until=arguments.until,
         is_quiet=arguments.quiet,
         is_json=arguments.json,
-        has_colour=arguments.color == "always" or (arguments.color == "auto" and may_colour),
-        is_terminal=is_terminal,
+        has_colour=usage.has_colour(arguments.color),
+        is_terminal=sys.stdout.isatty(),
     )
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import os
 from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING
 
 from zap import events, requests, why
 from zap.errors import ZapError
@@ -16,6 +17,9 @@ from zap.tui.dialog import Prompt
 from zap.tui.feed import Feed, Wanted
 from zap.tui.output import Look, Output, is_error, is_fixup, is_remark
 from zap.tui.palette import spelled
+
+if TYPE_CHECKING:
+    from zap.matcher import Search
 
 MOST_OF_A_LINE = 4096  # bytes, in a dialog
 
@@ -290,32 +294,30 @@ class Deeds:
         self._desk.prompt = Prompt("search /", value, done, change)
 
     def _search(self, output: Output, pattern: str) -> bool:
-        from zap.matcher import Search  # RE2 is not needed to show a screen
-
         if not pattern:
             output.look_for(None)
             return False
+        search = self._compiled(pattern)
+        if search:
+            output.look_for(search)
+        return search is not None
+
+    def _compiled(self, pattern: str) -> Search | None:
+        """None: the person is told what is wrong with it."""
+        from zap.matcher import Search  # RE2 is not needed to show a screen
+
         try:
-            output.look_for(Search(pattern))
+            return Search(pattern)
         except ValueError as error:
             if self._desk.prompt:
                 self._desk.prompt.problem = str(error)
-            return False
-        return True
+            return None
 
     def do_filter(self) -> None:
         def done(pattern: str | None) -> None:
             if pattern == "":
                 self._filter_by(None, "")
-            elif pattern is not None:
-                from zap.matcher import Search
-
-                try:
-                    search = Search(pattern)
-                except ValueError as error:
-                    if self._desk.prompt:
-                        self._desk.prompt.problem = str(error)
-                    return
+            elif pattern is not None and (search := self._compiled(pattern)):
                 self._filter_by(lambda line: search.matches(plain(line.text)), pattern)
 
         self._desk.prompt = Prompt("only lines with &", self._desk.output_here.filter, done)

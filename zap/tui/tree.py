@@ -66,7 +66,6 @@ class Tree:
         self._drawn: dict[str, _Drawn] = {}
         self._frame = 0
         self._at = 0.0  # when it is drawn
-        self._has_turn = True  # the row that is drawn, to be drawn with new counts
         self.is_behind = False  # counts are still to be drawn
         started = (name for name in self.jobs if board.rows[name].state is not State.STOPPED)
         self.selected = _entry(next(started, next(iter(self.jobs), LOG)))
@@ -215,20 +214,19 @@ class Tree:
         self._at = self._clock()
         self.is_behind = False
         for number, entry in enumerate(entries[self._begin : self._begin + rows], self._begin):
-            self._has_turn = (number + self._frame) % TURNS == 0
-            row = self._draw(entry, columns)
+            row = self._draw(entry, columns, has_turn=(number + self._frame) % TURNS == 0)
             if number == index:
                 row = text.tint(text.pad(row, columns), "selected focus" if has_focus else "selected")
             drawn.append(row)
         return drawn + [[] for _ in range(rows - len(drawn))]
 
-    def _draw(self, entry: Entry, columns: int) -> Row:
+    def _draw(self, entry: Entry, columns: int, has_turn: bool) -> Row:
         if entry.command:
             return self._draw_command(entry, columns)
         if entry.job == LOG:
             return self._fit([("dim", "  zap ")], [("dim", "its own log ")], self._badges(self.unseen(LOG)), columns)
         if entry.job:
-            return self._draw_job(self.jobs[entry.job], columns)
+            return self._draw_job(self.jobs[entry.job], columns, has_turn)
         return self._draw_system(entry.system, columns)
 
     def _draw_system(self, system: str, columns: int) -> Row:
@@ -244,7 +242,7 @@ class Tree:
         unseen = Seen(*map(sum, zip(*map(self.unseen, jobs), strict=True))) if system in self._shut else Seen()
         return self._fit(row, counts, self._badges(unseen), columns)
 
-    def _draw_job(self, job: Job, columns: int) -> Row:
+    def _draw_job(self, job: Job, columns: int, has_turn: bool) -> Row:
         """As it was drawn before, unless something has changed: most frames are about one job of many.
 
         What only counts otherwise has its turn: numbers that change with every frame are read by nobody.
@@ -256,7 +254,7 @@ class Tree:
         if drawn and drawn.around == around:
             if drawn.row is row and drawn.seen is seen:
                 return drawn.said
-            if not self._has_turn and _calm(drawn.row, drawn.seen) == _calm(row, seen):
+            if not has_turn and _calm(drawn.row, drawn.seen) == _calm(row, seen):
                 self.is_behind = True
                 return drawn.said
         said = self._draw_row(job, row, grown, columns)

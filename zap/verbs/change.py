@@ -138,11 +138,14 @@ def watch(line: dial.Line, jobs: Sequence[str], judge: Judge, timeout: float | N
     def awaited() -> list[str]:
         return [doing(row, time.time()) for row in rows() if not judge(row)]
 
+    verdicts: dict[str, bool | None] = {}
     for fact in waiting.follow(line, board, awaited, timeout):
         if isinstance(fact, Closed):
             raise dial.NoRunner("the runner has ended")
-        verdicts = [judge(row) for row in rows()]
-        if all(verdicts) or False in verdicts:
+        told = getattr(fact, "job", "")
+        changed = jobs if not verdicts else [told] if told in verdicts else []
+        verdicts |= {job: judge(board.rows[job]) for job in changed}
+        if all(verdicts.values()) or False in verdicts.values():
             break
     return rows()
 

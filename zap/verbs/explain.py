@@ -4,12 +4,10 @@ from __future__ import annotations
 
 import argparse
 import time
-from collections.abc import Iterator
 
-from zap import why
+from zap import why, wire
 from zap.choice import among
-from zap.dial import Line
-from zap.events import Restated, Row
+from zap.events import Row
 from zap.verbs import reach, usage
 
 
@@ -22,8 +20,8 @@ def register(subparsers: usage.Subparsers) -> None:
 def run(arguments: argparse.Namespace) -> int:
     """Says why jobs are as they are: what they wait for, how they ended, what zap has tried. Without names, it tells of
     every job that is neither ready, nor done, nor stopped."""
-    with reach.runner(arguments) as watching:
-        rows = {row.job: row for row in _rows(watching)}
+    read = wire.reader_of(Row)
+    rows: dict[str, Row] = {job: read(row) for job, row in reach.rows(arguments).items()}
     with reach.runner(arguments) as line:
         plan = line.plan()
         settings = {job.name: job for job in plan.jobs}
@@ -41,10 +39,3 @@ def run(arguments: argparse.Namespace) -> int:
     if not told and not arguments.json:
         print(f"nothing is the matter: {len(rows)} {'job is' if len(rows) == 1 else 'jobs are'} ready, done or stopped")
     return 0
-
-
-def _rows(line: Line) -> Iterator[Row]:
-    for event in line.watch():
-        if not isinstance(event.fact, Restated):
-            return
-        yield event.fact.row

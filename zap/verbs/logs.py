@@ -66,7 +66,7 @@ def run(arguments: argparse.Namespace) -> int:
         newest = _newest(news)
         jobs = _chosen(newest, arguments.names)
         clock = reach.clock if arguments.timestamps else None
-        manner = Manner(arguments.json, reach.has_colour(arguments.color), not arguments.no_prefix, clock)
+        manner = Manner(arguments.json, usage.has_colour(arguments.color), not arguments.no_prefix, clock)
         reader = _Reader(line, Scribe(jobs, manner), keep)
         backlogs = [_backlog(reader, job, newest[job], arguments) for job in jobs]
         has_told = False

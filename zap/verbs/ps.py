@@ -45,7 +45,7 @@ def run(arguments: argparse.Namespace) -> int:
             reach.tell(row | {"uptime": round(uptime(row, now), 3)} if row["pid"] else row)
         return 0
     told = [cells(row, now) for row in rows]
-    for text in lines(HEAD, told, right=RIGHT, has_colour=reach.has_colour(arguments.color), width=reach.width()):
+    for text in lines(HEAD, told, right=RIGHT, has_colour=usage.has_colour(arguments.color), width=reach.width()):
         print(text)
     return 0
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 import argparse
 import json
 import os
-import sys
 import time
 from collections.abc import Mapping
 
@@ -47,12 +46,6 @@ def tell(told: Mapping[str, Plain]) -> None:
     """As one line of JSON, which a terminal may be shown as well."""
     text = json.dumps(told, ensure_ascii=False)
     print(text if text.isprintable() else json.dumps(told))
-
-
-def has_colour(choice: str) -> bool:
-    """Whether standard output shall have colours (https://no-color.org)."""
-    may_colour = sys.stdout.isatty() and not os.environ.get("NO_COLOR") and os.environ.get("TERM") != "dumb"
-    return choice == "always" or (choice == "auto" and may_colour)
 
 
 def width(fd: int = 1) -> int | None:

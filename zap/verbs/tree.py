@@ -42,7 +42,7 @@ def run(arguments: argparse.Namespace) -> int:
             reach.tell({"job": job, "processes": processes})
         return 0
     cells = [cell for job, processes in told.items() for cell in _cells(job, processes, rows.get(job, {}))]
-    for text in lines(HEAD, cells, right=RIGHT, has_colour=reach.has_colour(arguments.color), width=reach.width()):
+    for text in lines(HEAD, cells, right=RIGHT, has_colour=usage.has_colour(arguments.color), width=reach.width()):
         print(text)
     return 0
 

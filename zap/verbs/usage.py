@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import os
+import sys
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 
@@ -47,6 +48,12 @@ def add_json(parser: argparse.ArgumentParser, about: str) -> None:
 
 def add_colour(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--color", choices=("auto", "always", "never"), default="auto", help="(default: auto)")
+
+
+def has_colour(choice: str) -> bool:
+    """Whether standard output shall have colours (https://no-color.org)."""
+    may_colour = sys.stdout.isatty() and not os.environ.get("NO_COLOR") and os.environ.get("TERM") != "dumb"
+    return choice == "always" or (choice == "auto" and may_colour)
 
 
 def duration(text: str) -> float:
