@@ -36,12 +36,15 @@ def _descriptors() -> Iterator[tuple[str, str]]:
             continue
 
 
-def _children() -> Iterator[tuple[str, str]]:
-    tasks = list(Path("/proc/self/task").glob("*/children"))
-    if tasks:  # a hundred times cheaper than a walk over all processes
-        yield from (("child", pid) for task in tasks for pid in task.read_text().split())
-    else:
-        yield from (("child", str(child.pid)) for child in psutil.Process().children())
+def _children() -> list[tuple[str, str]]:
+    while True:
+        tasks = list(Path("/proc/self/task").glob("*/children"))
+        if not tasks:
+            return [("child", str(child.pid)) for child in psutil.Process().children()]
+        try:  # a hundred times cheaper than a walk over all processes
+            return [("child", pid) for task in tasks for pid in task.read_text().split()]
+        except OSError:  # a thread ended meanwhile, such as an executor's: its children are another's now
+            continue
 
 
 @pytest.fixture(autouse=True)
