@@ -18,11 +18,11 @@ MARKS = ("<!-- machine -->", "<!-- /machine -->")
 def draw() -> str:
     """In Mermaid; inputs that leave the state as it is are left out."""
     edges: dict[tuple[State, State], set[str]] = {}
-    for setting in SETTINGS:
+    for setting in SETTINGS.values():
         for place, onward in walk(setting).items():
             for given, reached in onward:
                 if place.run.state is not reached.run.state:
-                    edges.setdefault((place.run.state, reached.run.state), set()).add(given)
+                    edges.setdefault((place.run.state, reached.run.state), set()).add(given.__name__)
     order = list(State)
     lines = ["stateDiagram-v2", "    [*] --> stopped"]
     for (source, target), inputs in sorted(edges.items(), key=lambda edge: tuple(map(order.index, edge[0]))):

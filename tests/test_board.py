@@ -6,7 +6,7 @@ import pytest
 
 from zap import events
 from zap.board import RAN_MOST, Board
-from zap.events import Event, Fact, Load, Proposed, Ran, Row, State, Status
+from zap.events import Event, Fact, Load, Proposed, Question, Ran, Row, State, Status
 
 J = "web/api"
 
@@ -55,6 +55,7 @@ def test_a_life() -> None:
         text="npm ci",
         exit=Status(4),
         why="exit 4",
+        asked=1.0,
         ran=(Ran(1, 1, 0, 3.0, Status(0), 0.1), Ran(1, 2, 0, 5.0)),
     )
 
@@ -73,6 +74,45 @@ def test_how_long_a_backoff_lasts_is_said_while_it_lasts() -> None:
 def test_it_has_begun_when_it_was_first_started() -> None:
     again = row(became(State.STARTING), became(State.BACKOFF), became(State.STARTING, 2), became(State.RUNNING, 2))
     assert (again.begun, again.since, again.restarts) == (1.0, 4.0, 1)
+
+
+def test_the_way_up_begins_anew_with_each_wait_or_start() -> None:
+    up = [became(State.WAITING, 0), became(State.STARTING), became(State.RUNNING), became(State.READY)]
+    assert (row(*up).asked, row(*up).up) == (1.0, 4.0)
+    again = row(*up, became(State.BACKOFF), became(State.WAITING))
+    assert (again.begun, again.asked, again.up) == (1.0, 6.0, None)
+    assert row(*up[:3], became(State.DONE)).up == 4.0
+
+
+def test_what_it_waits_for_is_known_while_it_waits() -> None:
+    waits = [became(State.WAITING), events.Waits(J, 1, (events.Lack("web/db", "ready"),))]
+    assert [lack.job for lack in row(*waits).lacks] == ["web/db"]
+    assert row(*waits, became(State.STARTING)).lacks == ()
+    held = [became(State.STOPPING), events.Waits(J, 1, leavers=("web/ui",))]
+    assert row(*held).leavers == ("web/ui",)
+    assert row(*held, became(State.STOPPING)).leavers == ()
+
+
+def test_of_each_question_the_last_answer_of_this_run_is_kept() -> None:
+    def answer(question: Question, times: int, epoch: int = 1) -> events.Probed:
+        return events.Probed(J, epoch, question, False, "tcp localhost:80", "refused", times)
+
+    begin = [became(State.STARTING), events.Spawned(J, 1, 77)]
+    now = row(*begin, answer("health", 1), answer("ping", 1), answer("health", 2), answer("health", 9, epoch=0))
+    assert [(probed.question, probed.times, probed.when) for probed in now.probed] == [
+        ("ping", 1, 4.0),
+        ("health", 2, 5.0),
+    ]
+    told = row(*begin, answer("health", 1), events.Notified(J, 1, "loading"))
+    assert told.status == "loading"
+    again = row(*begin, answer("health", 1), events.Notified(J, 1, "loading"), events.Spawned(J, 2, 78))
+    assert (again.probed, again.status) == ((), "")
+
+
+def test_a_job_that_is_removed_has_no_row() -> None:
+    board = Board([(J, 1)])
+    board.apply(events.Event(1, 1.0, events.Removed(J)))
+    assert not board.rows
 
 
 def test_an_exit_belongs_to_its_run() -> None:

@@ -11,7 +11,7 @@ import yaml
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from zap import plan
+from zap import plan, wire
 from zap.config import Loaded, load
 from zap.errors import ConfigError
 from zap.settings import MODELS, reference, schema
@@ -149,7 +149,7 @@ def test_every_setting_reaches_the_plan(folder: Folder) -> None:
         "tries: unlimited\n"
         "backoff: {first: 0, factor: 1.5, most: 1h, jitter: 0}\n"
         "success_codes: [0, 143]\n"
-        "stop: {signal: sigint, command: ./bye}\n"
+        'stop: {signal: [sigint, TERM], command: ./bye, keys: "\\x03${HOME}"}\n'
         "start: false\n"
         "fixups: off\n"
         "buffer: {lines: 100, bytes: 512k}\n"
@@ -157,6 +157,12 @@ def test_every_setting_reaches_the_plan(folder: Folder) -> None:
         "- {prompt: 'Sure\\?', reply: yes}\n"
         "- {prompt: 'Password:', secret: {file: ~/secret}}\n"
         "- {prompt: 'PIN', secret: {command: 'pass ${PIN}'}}\n"
+        "when-need-fails: stop\n"
+        "ready: {http: 'http://localhost${HOME}', status: 204, every: 100ms, timeout: 2, passes: 3, within: 1m}\n"
+        "health: {command: 'ask ${PORT}', every: 5, timeout: 1, fails: 2}\n"
+        "ping: {after: 5m, send: '${HOME}', timeout: 3, fails: 1}\n"
+        "watchdog: 30s\n"
+        "hooks: {before_start: 'a ${A}', after_start: b, before_stop: c, after_stop: 'echo $ZAP_EXIT'}\n"
     )
     assert job._replace(where=None, commands=()) == plan.Job(
         name="web/api",
@@ -173,7 +179,7 @@ def test_every_setting_reaches_the_plan(folder: Folder) -> None:
         tries=None,
         backoff=plan.Backoff(0, 1.5, 3600, 0),
         success_codes=(0, 143),
-        stop=plan.Stop("INT", "./bye"),
+        stop=plan.Stop(("INT", "TERM"), "./bye", "\x03/home/me"),
         start=False,
         fixups=(),
         buffer=plan.Bound(100, 512 * plan.KIB),
@@ -182,7 +188,245 @@ def test_every_setting_reaches_the_plan(folder: Folder) -> None:
             plan.Answer("Password:", None, plan.Secret("file", "/home/me/secret")),
             plan.Answer("PIN", None, plan.Secret("command", "pass ${PIN}")),
         ),
+        when_need_fails="stop",
+        ready=plan.Ready(
+            by="probe",
+            probe=plan.Probe(http="http://localhost/home/me", status=(204,)),
+            every=0.1,
+            timeout=2,
+            passes=3,
+            within=60,
+        ),
+        health=plan.Health(plan.Probe(command="ask ${PORT}"), every=5, timeout=1, fails=2),
+        ping=plan.Ping(after=300, send="/home/me", timeout=3, fails=1),
+        watchdog=30,
+        hooks=plan.Hooks("a ${A}", "b", "c", "echo $ZAP_EXIT"),
     )
+
+
+def test_plan_with_everything_in_it_survives_the_cache(folder: Folder) -> None:
+    found = folder.load(
+        "watch-plan: true\n"
+        "defaults: {when-need-fails: skip, ready: {by: notify, within: 3}, hooks: {after_stop: bye}}\n"
+        "systems:\n"
+        "  web:\n"
+        "    api:\n"
+        "      commands: ls\n"
+        "      needs: [db, {job: infra/queue, line: up, optional: true, follow: true}, {job: mail, for: done}]\n"
+        "      ready: {tcp: 80, every: 2, passes: 2}\n"
+        "      health: {http: 'https://localhost', status: [200, 301]}\n"
+        "      ping: {after: 5m, command: ls}\n"
+        "      watchdog: 30s\n"
+        '      stop: {signal: [INT, TERM], keys: "q\\r"}\n'
+        "    db: {commands: ls, ready: {file: run/db.pid}}\n"
+        "    mail: {commands: ls, ready: {line: up}}\n"
+        "  infra: {queue: ls}\n"
+    ).plan
+    assert wire.reader_of(plan.Plan)(json.loads(json.dumps(wire.to_plain(found)))) == found
+    api, db, mail, queue = found.jobs
+    assert found.is_watched is True
+    assert api.needs == (
+        plan.Need("web/db"),
+        plan.Need("infra/queue", "line", "up", is_optional=True, follow=True),
+        plan.Need("web/mail", "done"),
+    )
+    assert api.stop == plan.Stop(("INT", "TERM"), keys="q\r")
+    assert {job.when_need_fails for job in found.jobs} == {"skip"}
+    assert {job.hooks for job in found.jobs} == {plan.Hooks(after_stop="bye")}
+    assert queue.ready == plan.Ready("notify", within=3)
+    assert mail.ready == plan.Ready("line", line="up")
+    assert db.ready == plan.Ready("probe", probe=plan.Probe(file=str(folder.path / "run/db.pid")))
+
+
+@pytest.mark.parametrize(
+    ("written", "expected"),
+    [
+        ("db", [plan.Need("web/db")]),
+        ("web/db", [plan.Need("web/db")]),
+        ("infra/db", [plan.Need("infra/db")]),
+        ("[db, infra/db]", [plan.Need("web/db"), plan.Need("infra/db")]),
+        ("", []),
+        ("[]", []),
+        ("{job: db}", [plan.Need("web/db")]),
+        ("{job: db, for: ready}", [plan.Need("web/db")]),
+        ("{job: db, for: started}", [plan.Need("web/db", "started")]),
+        ("{job: db, for: ended, optional: true}", [plan.Need("web/db", "ended", is_optional=True)]),
+        ("{job: db, follow: true}", [plan.Need("web/db", follow=True)]),
+        ("{job: db, line: 'on port ${N}'}", [plan.Need("web/db", "line", "on port ${N}")]),
+        ("['${DB}', {job: 'infra/${DB}', for: '${FOR:-done}'}]", [plan.Need("web/db"), plan.Need("infra/db", "done")]),
+        ("\n      - db\n      - job: infra/db", [plan.Need("web/db"), plan.Need("infra/db")]),
+    ],
+)
+def test_needs(folder: Folder, written: str, expected: list[plan.Need]) -> None:
+    text = f"systems:\n  web:\n    api:\n      commands: ls\n      needs: {written}\n    db: ls\n  infra: {{db: ls}}\n"
+    assert list(folder.load(text, {"DB": "db"}).plan.jobs[0].needs) == expected
+
+
+def test_needs_of_the_long_form_of_a_system_and_through_an_alias(folder: Folder) -> None:
+    jobs = folder.load(
+        "x-up: &up {needs: &needs [db, {job: infra/queue, for: started}]}\n"
+        "systems:\n"
+        "  web: {start: true, jobs: {a: {<<: *up, commands: ls}, b: {commands: ls, needs: *needs}, db: ls}}\n"
+        "  infra: {queue: ls}\n"
+    ).plan.jobs
+    expected = (plan.Need("web/db"), plan.Need("infra/queue", "started"))
+    assert [job.needs for job in jobs] == [expected, expected, (), ()]
+
+
+def test_what_is_wrong_with_one_job_hides_nothing_that_is_wrong_with_its_needs(folder: Folder) -> None:
+    assert folder.problems(
+        "systems:\n"
+        "  web:\n"
+        "    a: {commands: ls, needs: b, tty: 3}\n"
+        "    b: {needs: [c, a]}\n"
+        "  db:\n"
+        "    start: maybe\n"
+        "    jobs:\n"
+        "      pg: {commands: ls, needs: [web/b, pgbouncr]}\n"
+        "      pgbouncer: {commands: ls, tty: false, stop: {keys: q}}\n"
+        "  infra:\n"
+        "    start: false\n"
+        "    queue: {commands: ls, needs: mail}\n"
+        "    mail: {commands: ls, needs: queue}\n"
+    ) == [
+        'jobs.yaml:3:38: web/a: tty: expected true or false, not "3"',
+        'jobs.yaml:4:5: web/b: "commands" is missing',
+        'jobs.yaml:4:17: web/b: needs: there is no job "c" in web',
+        "jobs.yaml:4:20: web/b: needs: the needs go in a circle: web/a → web/b → web/a",
+        'jobs.yaml:6:12: db: start: expected true or false, not "maybe"',
+        'jobs.yaml:8:41: db/pg: needs: there is no job "pgbouncr" in db — did you mean pgbouncer?',
+        "jobs.yaml:9:58: db/pgbouncer: stop: keys: there is nothing to type into, "
+        "because tty is false and there are no answers",
+        'jobs.yaml:11:5: infra: "start" is a setting of the system, so its jobs belong below "jobs:" — '
+        "move queue, mail there",
+        "jobs.yaml:13:33: infra/mail: needs: the needs go in a circle: infra/queue → infra/mail → infra/queue",
+    ]
+
+
+def test_jobs_that_all_need_each_other_have_few_problems(folder: Folder) -> None:
+    names = [f"j{number}" for number in range(30)]
+    jobs = "".join(
+        f"    {name}: {{commands: ls, needs: [{', '.join(other for other in names if other != name)}]}}\n"
+        for name in names
+    )
+    problems = folder.problems(f"systems:\n  web:\n{jobs}")
+    assert all(": needs: the needs go in a circle: web/j" in problem for problem in problems)
+    assert len(set(problems)) == 10
+
+
+@pytest.mark.parametrize(
+    ("written", "expected"),
+    [
+        ("settle", plan.Ready()),
+        ("exit", plan.Ready("exit")),
+        ("notify", plan.Ready("notify")),
+        ("${SIGN:-exit}", plan.Ready("exit")),
+        ("{by: settle, within: 30s}", plan.Ready(within=30)),
+        ("{by: exit, within: 1m}", plan.Ready("exit", within=60)),
+        ("{by: notify, within: 0.5}", plan.Ready("notify", within=0.5)),
+        ("{line: 'listening on ${PORT}'}", plan.Ready("line", line="listening on ${PORT}")),
+        ("{line: up, within: 3}", plan.Ready("line", line="up", within=3)),
+        ("{tcp: 5432}", plan.Ready("probe", probe=plan.Probe(tcp="localhost:5432"))),
+        ("{command: pg_isready}", plan.Ready("probe", probe=plan.Probe(command="pg_isready"))),
+        ("{file: /run/db.pid}", plan.Ready("probe", probe=plan.Probe(file="/run/db.pid"))),
+        ("{file: ~/db.pid}", plan.Ready("probe", probe=plan.Probe(file="/home/me/db.pid"))),
+        ("{http: 'http://localhost'}", plan.Ready("probe", probe=plan.Probe(http="http://localhost"))),
+        (
+            "{http: 'http://localhost', status: [200, 503], every: 100ms, timeout: 10ms, passes: 2}",
+            plan.Ready("probe", None, plan.Probe(http="http://localhost", status=(200, 503)), 0.1, 0.01, 2),
+        ),
+    ],
+)
+def test_ready(folder: Folder, written: str, expected: plan.Ready) -> None:
+    assert folder.job(f"commands: ls\nready: {written}").ready == expected
+
+
+def test_ready_of_the_file_is_replaced_by_that_of_a_job(folder: Folder) -> None:
+    jobs = folder.load(
+        "defaults: {ready: {tcp: 80, within: 3}, hooks: {before_start: a}, when-need-fails: skip}\n"
+        "systems: {web: {a: ls, b: {commands: ls, ready: settle, hooks: {}, when-need-fails: wait}}}\n"
+    ).plan.jobs
+    assert [job.ready for job in jobs] == [
+        plan.Ready("probe", probe=plan.Probe(tcp="localhost:80"), within=3),
+        plan.Ready(),
+    ]
+    assert [job.hooks for job in jobs] == [plan.Hooks("a"), plan.Hooks()]
+    assert [job.when_need_fails for job in jobs] == ["skip", "wait"]
+
+
+@pytest.mark.parametrize("restart", ["never", "on-failure"])
+def test_ready_by_exit_is_for_jobs_that_end(folder: Folder, restart: str) -> None:
+    assert folder.job(f"commands: ls\nready: exit\nrestart: {restart}").ready.by == "exit"
+
+
+@pytest.mark.parametrize(
+    ("written", "expected"),
+    [
+        ("5432", "localhost:5432"),
+        (":5432", "localhost:5432"),
+        ("localhost:5432", "localhost:5432"),
+        ("db.example.org:1", "db.example.org:1"),
+        ("127.0.0.1:65535", "127.0.0.1:65535"),
+        ("my_db-1:080", "my_db-1:80"),
+        ("'[::1]:5432'", "[::1]:5432"),
+        ("'[fe80::1%eth0]:80'", "[fe80::1%eth0]:80"),
+        ("${HOST:-db}:${PORT:-80}", "db:80"),
+    ],
+)
+def test_address(folder: Folder, written: str, expected: str) -> None:
+    job = folder.job(f"commands: ls\nhealth:\n  tcp: {written}")
+    assert job.health == plan.Health(plan.Probe(tcp=expected))
+
+
+@pytest.mark.parametrize(
+    "written",
+    ["http://localhost", "https://db:8080/health?deep=1#top", "http://[::1]:80/", "http://me:secret@db/", "http://1"],
+)
+def test_url(folder: Folder, written: str) -> None:
+    assert folder.job(f"commands: ls\nhealth: {{http: '{written}'}}").health == plan.Health(plan.Probe(http=written))
+
+
+@pytest.mark.parametrize(
+    ("written", "expected"),
+    [
+        ("{after: 5m, command: 'curl ${URL}'}", plan.Ping(300, command="curl ${URL}")),
+        ("{after: 0.1, send: ''}", plan.Ping(0.1, send="")),
+        ("{after: 1h, send: status, timeout: 3, fails: 1}", plan.Ping(3600, send="status", timeout=3, fails=1)),
+    ],
+)
+def test_ping(folder: Folder, written: str, expected: plan.Ping) -> None:
+    assert folder.job(f"commands: ls\nping: {written}").ping == expected
+
+
+@pytest.mark.parametrize(
+    ("written", "expected"),
+    [
+        ("INT", plan.Stop(("INT",))),
+        ("[INT, sigterm]", plan.Stop(("INT", "TERM"))),
+        ("{signal: HUP}", plan.Stop(("HUP",))),
+        ("{signal: [INT, INT, QUIT], command: 'bye ${X}'}", plan.Stop(("INT", "INT", "QUIT"), "bye ${X}")),
+        ('{keys: "\\x03"}', plan.Stop(("TERM",), keys="\x03")),
+        ('{keys: "\\r"}', plan.Stop(("TERM",), keys="\r")),
+        ("{keys: quit}", plan.Stop(keys="quit")),
+        ("{}", plan.Stop()),
+    ],
+)
+def test_stop(folder: Folder, written: str, expected: plan.Stop) -> None:
+    assert folder.job(f"commands: ls\nstop: {written}").stop == expected
+
+
+def test_job_without_a_terminal_can_be_typed_into_when_it_is_answered(folder: Folder) -> None:
+    job = folder.job(
+        "commands: ls\ntty: false\nanswers: {prompt: x, reply: y}\nstop: {keys: q}\nping: {after: 1, send: x}"
+    )
+    assert (job.stop.keys, job.tty) == ("q", False)
+
+
+@pytest.mark.parametrize(
+    ("written", "expected"), [("", False), ("watch-plan: true", True), ("watch-plan: false", False)]
+)
+def test_plan_that_is_watched(folder: Folder, written: str, expected: bool) -> None:
+    assert folder.load(f"systems: {{a: {{b: ls}}}}\n{written}\n").plan.is_watched is expected
 
 
 @pytest.mark.parametrize(
@@ -436,9 +680,13 @@ def test_place_is_as_the_person_would_type_it(tmp_path: Path, monkeypatch: pytes
 
 
 KEYS = ["systems", "defaults", "fixups", "web", "api", "jobs", "commands", "start", "env", "x-y", "<<", ""]
-KEYS += list(plan.Job._fields) + [name for model in MODELS.values() for name in model.model_fields]
+KEYS += list(plan.Job._fields) + [name for model in MODELS.values() for name in model.settings()]
 LEAVES = (
-    st.none() | st.booleans() | st.integers() | st.floats() | st.sampled_from(["ls", "${A", "1s", "~", "off", "../x"])
+    st.none()
+    | st.booleans()
+    | st.integers()
+    | st.floats()
+    | st.sampled_from(["ls", "${A", "1s", "~", "off", "../x", "api", "80"])
 )
 TREES = st.recursive(
     LEAVES | st.text(),
@@ -488,10 +736,13 @@ def test_every_setting_is_described() -> None:
     undescribed = [
         f"{name}.{key}"
         for name, model in MODELS.items()
-        for key, field in model.model_fields.items()
+        for key, field in model.settings().items()
         if not field.description
     ]
     assert undescribed == []
+
+
+SETTINGS = {*plan.Job._fields} - {"name", "where"}
 
 
 def test_schema_tells_editors_the_short_forms_too() -> None:
@@ -502,10 +753,26 @@ def test_schema_tells_editors_the_short_forms_too() -> None:
     assert set(others[0]["properties"]) == {"jobs", "start", "defaults", "fixups"}
     text, many, whole = drawn["$defs"]["Job"]["anyOf"]
     assert (text["type"], many["type"], whole["type"]) == ("string", "array", "object")
-    assert set(whole["properties"]) == {*plan.Job._fields} - {"name", "where"}
+    assert set(whole["properties"]) == {name.replace("when_need_fails", "when-need-fails") for name in SETTINGS}
     assert whole["properties"]["restart"]["enum"] == ["never", "on-failure", "always"]
     assert whole["properties"]["title"]["description"]
     assert (whole["additionalProperties"], whole["required"]) == (False, ["commands"])
+    assert drawn["properties"]["watch-plan"]["type"] == "boolean"
+    name, need = drawn["$defs"]["Need"]["anyOf"]
+    assert name == {"type": "string"}
+    assert set(need["properties"]) == {"job", "for", "line", "optional", "follow"}
+    assert need["properties"]["for"]["enum"] == ["started", "ready", "done", "ended"]
+    sign, ready = drawn["$defs"]["Ready"]["anyOf"]
+    assert sign == {"enum": ["settle", "exit", "notify"]}
+    assert {"by", "line", "tcp", "http", "command", "file", "status", "within"} < set(ready["properties"])
+    assert [form["type"] for form in drawn["$defs"]["Stop"]["anyOf"]] == ["string", "array", "object"]
+    assert set(drawn["$defs"]["Hooks"]["properties"]) == {*plan.Hooks._fields}
+
+
+def test_reference_tells_the_names_as_they_are_written() -> None:
+    rows = {line.split("|")[1].strip() for line in reference().splitlines() if line.startswith("| `")}
+    assert {"`needs`", "`for`", "`optional`", "`when-need-fails`", "`watch-plan`", "`within`", "`after_stop`"} <= rows
+    assert not rows & {"`until`", "`is_optional`", "`when_need_fails`", "`watch_plan`"}
 
 
 def test_words_need_neither_yaml_nor_pydantic() -> None:

@@ -87,6 +87,47 @@ def test_what_the_runner_refuses_is_said(ann: Person) -> None:
     assert ann.attrs_of("zap is ending") == {"notice bad on bar"}
 
 
+def test_of_what_cannot_be_done_for_several_jobs_nothing_is_lost(ann: Person) -> None:
+    ann.session.refusal = "web/api does not read\nweb/worker is backoff: there is nobody"
+    ann.presses("home", "R")
+    assert said(ann) == "web/api does not read"
+    assert ann.sees("· web/worker is backoff: there is nobody")
+    ann.presses("esc")
+    assert not ann.sees("┌")
+
+
+def test_the_plan_is_reloaded(ann: Person) -> None:
+    ann.presses("ctrl r")
+    assert (asked(ann), said(ann)) == ([requests.Reload()], "the plan was read again")
+    ann.hears(events.Reloaded((), ("web/old",), (API,), ()))
+    assert "removed web/old; restarted web/api" in ann.screen[-2]
+
+
+def test_what_is_wrong_with_a_plan_is_all_told_and_can_be_scrolled(ann: Person) -> None:
+    problems = [f"jobs.yaml:{line}:5: web/api: needs: there is no job of the name {line}" for line in range(1, 61)]
+    ann.session.refusal = "\n".join(problems)
+    ann.presses("ctrl r")
+    assert said(ann) == "the plan was not reloaded"
+    seen = set()
+    for _ in range(4):
+        seen |= {row.partition("· ")[2].rpartition("│")[0].strip() for row in ann.screen if "· jobs.yaml" in row}
+        ann.presses("page down")
+    assert seen == set(problems)
+    ann.presses("esc")
+    assert not ann.sees("jobs.yaml:")
+
+
+def test_what_is_wrong_with_a_plan_does_not_take_the_keys_of_who_is_typing(ann: Person) -> None:
+    """It is said when the runner has read the plan, and by then one may be elsewhere."""
+    ann.presses("/")
+    ann.session.refusal = "jobs.yaml:1:1: what?"
+    ann.does("reload")
+    ann.types("x")
+    assert not ann.sees("what?")
+    ann.presses("enter")
+    assert ann.sees("· jobs.yaml:1:1: what?")
+
+
 def test_a_signal_is_chosen_from_a_menu(ann: Person) -> None:
     ann.presses("k", "h")
     assert asked(ann) == [requests.Signal((API,), "HUP")]
@@ -226,6 +267,14 @@ def test_why_each_of_what_is_selected_is_as_it_is(ann: Person) -> None:
         assert ann.sees(f"{name} is ")
     ann.presses("esc", "end", "W")
     assert ann.sees("choose a job first")
+
+
+def test_why_tells_of_whom_a_job_waits_for(ann: Person) -> None:
+    ann.hears(became(WORKER, State.WAITING), events.Waits(WORKER, 1, (events.Lack(BACKUP, "done", is_hopeless=True),)))
+    go_to(ann, WORKER)
+    ann.presses("W")
+    assert ann.sees("web/worker waits for data/backup")
+    assert ann.sees("exit 1, and 5 tries are used up"), "which is why that one has failed"
 
 
 def test_only_the_views_that_were_looked_at_last_are_kept() -> None:
@@ -485,6 +534,24 @@ def test_an_event_without_a_line_leads_to_its_time(ann: Person) -> None:
 def test_an_event_of_no_job_leads_nowhere(ann: Person) -> None:
     ann.presses("l", "home", "enter")
     assert said(ann) == "this event is of no job"
+    ann.hears(events.Exited(CACHE, 1, Status(0), 1.0), events.Removed(CACHE))
+    ann.presses("end", "enter")
+    assert said(ann) == "data/cache is not in the plan any more"
+
+
+def test_enter_on_a_plan_that_is_not_right_tells_all_that_is_wrong(ann: Person) -> None:
+    long = "jobs.yaml:3:5: " + "very " * 40 + "wrong"
+    ann.hears(events.NotReloaded(f"{long}\njobs.yaml:9:5: and that"))
+    assert "✗ the plan has changed, and is not right" in ann.screen[-2]
+    assert ann.attrs_of("✗ the plan has changed") == {"notice bad"}
+    ann.presses("l")
+    assert ann.sees("  jobs.yaml:9:5: and that")
+    assert not ann.sees("wrong")
+    ann.presses("enter")
+    assert ann.sees("very wrong")
+    ann.presses("esc", "l")
+    ann.clicks(12, 38)
+    assert ann.sees("· jobs.yaml:9:5: and that"), "also from the line of what happened last"
 
 
 def _selected_row(ann: Person) -> str:

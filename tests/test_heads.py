@@ -8,11 +8,13 @@ from hypothesis import strategies as st
 
 from tests.recorded import shown
 from tests.test_output import ROW, numbered
-from zap.events import State
+from zap.events import Lack, Probed, State
+from zap.events import Row as JobRow
 from zap.matcher import Search
 from zap.tui import heads, text
 from zap.tui.dialog import Prompt
 from zap.tui.keys import Keys
+from zap.tui.output import Output
 from zap.tui.palette import UNICODE
 from zap.tui.text import Row
 
@@ -21,33 +23,101 @@ def plain(row: Row) -> str:
     return text.plain(row)
 
 
+def headed(title: str, columns: int, right: str = "") -> str:
+    return plain(heads.head([(None, title)], right, columns, False, UNICODE))
+
+
+def told(row: JobRow | None, output: Output | None = None) -> str:
+    """What is told of an output, by default one of some lines that nobody searches."""
+    if output is None:
+        output = numbered(20).output
+        output.title = ROW.job
+    return plain(heads.of_output(output, row)[0])
+
+
+def look(row: JobRow, said: str) -> str:
+    """What that part of it looks like."""
+    return next(shown(attr) for attr, part in heads.of_output(numbered(20).output, row)[0] if said in part)
+
+
 def test_a_head_has_a_name_a_line_and_something_at_its_end() -> None:
-    assert plain(heads.head("web/api", "↓ 3 below", 30, False, UNICODE)) == " web/api ────────── ↓ 3 below "
-    assert plain(heads.head("web/api", "", 20, False, UNICODE)) == " web/api ───────────"
-    assert plain(heads.head("a name that is long", "", 12, False, UNICODE)) == " a name th… "
+    assert headed("web/api", 30, "↓ 3 below") == " web/api ────────── ↓ 3 below "
+    assert headed("web/api", 20) == " web/api ───────────"
+    assert headed("a name that is long", 12) == " a name th… "
 
 
 def test_the_head_of_the_pane_that_has_the_focus_looks_so() -> None:
-    assert [shown(attr) for attr, _ in heads.head("x", "", 9, True, UNICODE)][:2] == ["title", "border focus"]
-    assert [shown(attr) for attr, _ in heads.head("x", "", 9, False, UNICODE)][:2] == ["dim", "border"]
+    title: Row = [(None, "x"), ("warn", "y")]
+    looks = [[shown(attr) for attr, _ in heads.head(title, "", 9, has_focus, UNICODE)] for has_focus in (True, False)]
+    assert looks == [["title", "title", "warn", "border focus", "dim"], ["dim", "dim", "warn", "border", "dim"]]
 
 
 @given(title=st.text(max_size=30), right=st.text(max_size=9), columns=st.integers(1, 40))
 def test_a_head_fits(title: str, right: str, columns: int) -> None:
-    assert text.row_width(heads.head(title, right, columns, True, UNICODE)) <= max(columns, text.width(right) + 4)
+    assert text.row_width(heads.head([(None, title)], right, columns, True, UNICODE)) <= max(
+        columns, text.width(right) + 4
+    )
 
 
 def test_of_an_output_is_told_how_its_job_is_and_what_of_its_lines_shows() -> None:
     output = numbered(20).output
     output.title = "web/api"
-    assert heads.of_output(output, ROW) == ("web/api · running", "")
-    failed = ROW._replace(state=State.FAILED, why="exit 3")
-    assert heads.of_output(output, failed) == ("web/api · failed · exit 3", "")
+    assert heads.of_output(output, ROW) == ([(None, "web/api"), (None, " · "), (None, "running")], "")
+    assert told(ROW._replace(state=State.FAILED, why="exit 3")) == "web/api · failed · exit 3"
     output.look_for(Search("7"))
     output.filter = "errors"
-    assert heads.of_output(output, ROW)[0] == "web/api · running · 0/2 hits of 7 · only errors"
+    assert told(ROW, output) == "web/api · running · 0/2 hits of 7 · only errors"
     output.feed.dropped = 9
-    assert heads.of_output(output, None)[0] == "web/api · 0/2 hits of 7 · only errors · 9 lines skipped"
+    assert told(None, output) == "web/api · 0/2 hits of 7 · only errors · 9 lines skipped"
+
+
+LACKS = (
+    Lack("web/db", "ready"),
+    Lack("data/queue", "started"),
+    Lack("web/cache", "line", "warm"),
+    Lack("web/migration", "done", is_hopeless=True),
+)
+REFUSED = Probed("web/api", 1, "ready", False, "tcp localhost:5432", "connection refused", 7)
+SICK = Probed("web/api", 1, "health", False, "http http://localhost/", "503 Service Unavailable", 2, 3)
+
+
+@pytest.mark.parametrize(
+    ("row", "said"),
+    [
+        (
+            ROW._replace(state=State.WAITING, lacks=LACKS),
+            'waiting for migration (done, in vain), db, data/queue (started), cache (line "warm")',
+        ),
+        (ROW._replace(state=State.WAITING), "waiting"),
+        (ROW._replace(state=State.STOPPING, leavers=("web/ui", "shop/app")), "stopping, held by ui, shop/app"),
+        (ROW._replace(state=State.STOPPING, leavers=("web/ui",), why="x"), "stopping, held by ui · x"),
+        (ROW._replace(probed=(REFUSED,)), "running · ready 7×: tcp localhost:5432: connection refused"),
+        (ROW._replace(probed=(REFUSED._replace(is_ok=True),)), "running"),
+        (ROW._replace(state=State.READY, probed=(REFUSED,)), "ready"),
+        (
+            ROW._replace(state=State.READY, probed=(SICK,), status="serving"),
+            "ready · health 2/3 failed: http http://localhost/: 503 Service Unavailable · serving",
+        ),
+        (ROW._replace(state=State.STOPPING, probed=(SICK,), why="unwell"), "stopping · unwell"),
+        (ROW._replace(state=State.DONE, pid=0, status="serving"), "done"),
+    ],
+)
+def test_of_a_job_is_told_whom_it_waits_for_and_how_well_it_is(row: JobRow, said: str) -> None:
+    assert told(row) == f"web/api · {said}"
+
+
+def test_what_somebody_has_to_look_after_looks_so() -> None:
+    assert look(ROW._replace(state=State.WAITING, lacks=LACKS), "waiting") == "bad"
+    assert look(ROW._replace(state=State.WAITING, lacks=LACKS[:3]), "waiting") == "-"
+    assert look(ROW._replace(state=State.READY, probed=(SICK,)), "503") == "warn"
+
+
+def test_what_one_searches_goes_before_what_may_be_long() -> None:
+    output = numbered(20).output
+    output.look_for(Search("7"))
+    assert told(ROW._replace(probed=(REFUSED,), status="busy"), output).startswith(
+        " · running · 0/2 hits of 7 · ready 7×"
+    )
 
 
 def test_of_an_output_is_told_where_one_is() -> None:

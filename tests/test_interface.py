@@ -12,10 +12,14 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from tests.recorded import Person, became, shown
-from tests.shop import API, BACKUP, DATABASE, MAIL, WORKER, shop
+from tests.recorded import Person, became, job, plan, runs, shown
+from tests.shop import API, ASSETS, BACKUP, DATABASE, MAIL, WORKER, shop
 from zap import events, requests
-from zap.events import LOG, Load, Proposed, State, Status
+from zap.buffer import Buffer
+from zap.errors import ZapError
+from zap.events import LOG, Lack, Load, Proposed, State, Status
+from zap.plan import Bound, Job
+from zap.session import Tail
 from zap.tui.keys import ACTIONS, NAMES
 from zap.tui.palette import ASCII
 
@@ -53,11 +57,29 @@ def facts_of(job: str) -> st.SearchStrategy[events.Fact]:
                 events.FixStarted(job, 1, "free-port", ("one",)),
                 events.Fixed(job, 1, "free-port", 2.0, True),
                 events.Measured((Load(job, 99.5, 2**40, 3),)),
+                events.Waits(job, 1, (Lack(DATABASE, "ready", is_hopeless=True), Lack("web/gone", "line", "x\x1b[2J"))),
+                events.Waits(job, 1, leavers=(WORKER, "web/gone")),
+                events.Probed(job, 1, "health", False, "tcp localhost:80", "no\tanswer", 2, 3, 1.0),
+                events.Probed(job, 1, "ready", False, "command true", "買\x1b[2J", 99),
+                events.Notified(job, 1, "買 40\xa0%\x1b]0;"),
+                events.HookStarted(job, 1, "before_start", "one\ntwo"),
+                events.HookFailed(job, 1, "before_start", "exit 1"),
+                events.Removed(job),
+                events.Restated(job, events.Row(job, 2, State.RUNNING, 1, pid=3, lines=7)),
+                events.Rewired(job, ()),
             ]
         ),
     )
 
 
+WHOLE = st.sampled_from(
+    [
+        events.Stormed((API, WORKER, "web/gone"), 5.0),
+        events.Reloaded(("web/gone",), (API,), (WORKER,), ()),
+        events.NotReloaded("jobs.yaml:1:1: what\x1b[2J?\n" * 30),
+        events.Skipped(9),
+    ]
+)
 STEPS = st.one_of(
     st.tuples(st.just("presses"), st.sampled_from(KEYS)),
     st.tuples(st.just("does"), st.sampled_from([name for name in NAMES if name != "save"])),
@@ -67,7 +89,8 @@ STEPS = st.one_of(
         st.sampled_from([API, WORKER, DATABASE]),
         st.sampled_from([1, 30, 700, 3000]).map(lambda count: b"line of a flood\n" * count),
     ),
-    st.tuples(st.just("hears"), st.sampled_from([API, WORKER, MAIL]).flatmap(facts_of)),
+    st.tuples(st.just("hears"), st.sampled_from([API, WORKER, MAIL, "web/gone"]).flatmap(facts_of)),
+    st.tuples(st.just("hears"), WHOLE),
     st.tuples(
         st.just("points"),
         st.sampled_from(["mouse press", "mouse drag", "mouse release", "ctrl mouse press"]),
@@ -348,6 +371,152 @@ def test_a_flood_costs_a_screenful_and_is_followed(ann: Person) -> None:
     assert len(ann.desk.output_here.feed.between(0, 10**9)) < 1000
 
 
+# The plan becomes another one.
+
+NEW = "web/new"
+
+
+def becomes(ann: Person, *changed: Job, gone: tuple[str, ...] = ()) -> None:
+    """The files say this now: these jobs instead of those of their names, or as well, and none of those."""
+    plan_now = ann.session._plan
+    jobs = {each.name: each for each in (*plan_now.jobs, *changed) if each.name not in gone}
+    for name in jobs.keys() - ann.session.buffers.keys():
+        ann.session.buffers[name] = Buffer(Bound())
+    ann.session._plan = plan(*jobs.values(), fixups=plan_now.fixups)
+
+
+def test_a_job_that_is_new_is_there_as_soon_as_one_hears_of_it(ann: Person) -> None:
+    becomes(ann, job(NEW, "echo", "serve"))
+    ann.hears(events.Restated(NEW, events.Row(NEW, 2)))
+    assert "○ new" in ann.screen[ann.row_of("mail") + 1]
+    ann.hears(*runs(NEW, "echo", "serve"))
+    ann.hears_say(NEW, "I am new\n")
+    assert ann.screen[ann.row_of("◐ new")].split()[2:4] == ["+1", "2/2"]
+    ann.hears(events.Reloaded((NEW,)))
+    assert "added web/new" in ann.screen[-2]
+    ann.clicks(10, ann.row_of("◐ new"))
+    assert ann.sees("web/new · running")
+    assert ann.sees("2/2 serve")
+    assert ann.sees("I am new")
+
+
+def test_of_a_job_whose_settings_are_others_one_sees_these(ann: Person) -> None:
+    becomes(ann, job(API, "make", "serve"))
+    ann.hears(events.Restated(API, ann.desk.board.rows[API]._replace(commands=2)), events.Reloaded((), (), (API,)))
+    ann.presses("right")
+    rows = [row[: OUTPUT - 1].split()[:2] for row in ann.screen[3:6]]
+    assert rows == [["✓", "make"], ["✓", "serve"], ["↺", "worker"]]
+    assert ann.sees("web/api · ready"), "and where one was"
+
+
+def test_a_job_that_is_gone_leaves_what_one_looks_at_to_its_neighbour(ann: Person) -> None:
+    becomes(ann, gone=(API,))
+    ann.hears(events.Reloaded((), (API,)), became(API, State.STOPPING, epoch=2))
+    assert ann.sees("web/api · stopping"), "it ends first"
+    ann.hears(became(API, State.STOPPED, epoch=2), events.Removed(API))
+    assert ann.desk.tree.selected.job == WORKER
+    assert ann.sees("web/worker · backoff")
+    assert ann.sees("web/api is not in the plan any more")
+    assert not ann.sees("● api")
+    ann.presses("R")
+    assert ann.session.asked == [requests.Restart((WORKER,))]
+
+
+@pytest.mark.parametrize("keys", [("m",), ("home",), ("|",), ("|", "tab", "tab"), ("m", "|"), ("l",), ("o",), ("i",)])
+def test_whatever_shows_a_job_that_is_gone_closes_or_goes_on_without_it(ann: Person, keys: tuple[str, ...]) -> None:
+    becomes(ann, gone=(API,))
+    ann.presses(*keys)
+    ann.hears(events.Removed(API))
+    shown_jobs = [name for output in ann.desk.views for name in output.feed.jobs]
+    assert shown_jobs and API not in shown_jobs
+    assert ann.desk.inside is None
+    assert all(output in ann.desk.known.values() for output in ann.desk.outputs)
+    for key in ("m", "m", "home", "tab", "tab", "W", "esc", "l", "l", "q", "esc", "down"):
+        ann.presses(key)
+        selections_show(ann)
+
+
+def test_all_jobs_in_one_view_are_those_that_there_are(ann: Person) -> None:
+    ann.presses("m", "tab", "/", *"celery", "enter")
+    becomes(ann, job(NEW, "serve"), gone=(API,))
+    ann.hears(events.Restated(NEW, events.Row(NEW, 1)), events.Removed(API))
+    ann.hears_say(NEW, "no celery here either\n")
+    assert ann.desk.outputs[0].feed.jobs == tuple(ann.desk.tree.jobs)
+    assert ann.sees("all jobs · 0/2 hits of celery"), "what one has searched for goes on"
+    assert ann.sees("web/new")
+    assert not ann.sees("GET /items")
+
+
+def test_a_pane_beside_closes_with_its_job_and_the_one_of_the_tree_goes_on(ann: Person) -> None:
+    ann.presses("|", "down")
+    assert [output.job for output in ann.desk.outputs] == [API, WORKER]
+    ann.hears(events.Removed(API))
+    assert ([output.job for output in ann.desk.outputs], ann.desk.at) == ([WORKER], 0)
+    ann.presses("|", "down")
+    ann.hears(events.Removed(ASSETS))
+    assert [output.job for output in ann.desk.outputs] == [WORKER, MAIL]
+
+
+def test_a_job_that_comes_again_is_another_one(ann: Person) -> None:
+    ann.hears(events.Removed(API))
+    ann.session.buffers[API] = Buffer(Bound())
+    ann.hears(events.Restated(API, events.Row(API, 5)))
+    ann.hears_say(API, "anew\n")
+    assert "+1" in ann.screen[ann.row_of("○ api")]
+    ann.clicks(10, ann.row_of("○ api"))
+    assert ann.screen[1][OUTPUT + 2 :].strip() == "anew"
+
+
+def test_a_job_that_the_runner_does_not_know_any_more_has_no_lines(ann: Person) -> None:
+    """It is asked for them while the news that it is gone are on their way."""
+    tail = ann.session.tail
+
+    async def knows_others(name: str, *rest: Any) -> Tail:
+        if name == MAIL:
+            raise ZapError(f"there is no job {name}")
+        return await tail(name, *rest)
+
+    becomes(ann, gone=(MAIL,))
+    ann.session.tail = knows_others  # type: ignore[method-assign]
+    for key in ("m", "tab", "home", "E", "E", "W", "esc", "m"):
+        ann.presses(key)
+    ann.clicks(10, ann.row_of("mail"))
+    assert ann.farewell is None
+    assert ann.sees("web/mail · stopped")
+
+
+def test_of_a_job_that_nobody_knows_nothing_shows(ann: Person) -> None:
+    before = ann.screen[:-2]
+    ann.hears(*runs(NEW), events.Waits(NEW, 1, (Lack(API, "ready"),)), events.Exited(NEW, 1, Status(0), 1.0))
+    ann.hears(events.Output(NEW, 1, 2), events.Removed(NEW), events.Restated(NEW, events.Row(NEW, 1)))
+    assert ann.screen[:-2] == before
+
+
+def test_who_has_missed_that_a_job_is_gone_learns_it(ann: Person) -> None:
+    becomes(ann, gone=(API,))
+    ann.hears(events.Skipped(5000))
+    for name, row in list(ann.desk.board.rows.items()):
+        ann.hears(events.Restated(name, row))
+    assert not ann.sees("● api")
+    assert ann.desk.tree.selected.job == WORKER
+
+
+def test_a_job_that_was_held_is_told_to_be_stopping_again_when_it_is_asked_to_end(ann: Person) -> None:
+    ann.hears(became(DATABASE, State.STOPPING), events.Waits(DATABASE, 1, leavers=(MAIL, WORKER)))
+    ann.clicks(10, ann.row_of("◍ database"))
+    assert "web/mail" in ann.screen[ann.row_of("◍ database")]
+    assert ann.sees("data/database · stopping, held by web/mail, web/worker")
+    ann.hears(became(DATABASE, State.STOPPING))
+    assert ann.sees("data/database · stopping ─")
+
+
+def test_what_a_job_says_of_itself_is_told_above_its_lines_and_is_no_news(ann: Person) -> None:
+    before = ann.screen[-2]
+    ann.hears(events.Notified(API, 2, "3 clients"))
+    assert ann.sees("web/api · ready · 3 clients")
+    assert ann.screen[-2] == before
+
+
 # What is typed and pasted.
 
 
@@ -363,6 +532,13 @@ def test_what_is_pasted_is_typed_where_one_types_and_is_no_command(ann: Person) 
 def test_a_terminal_without_our_glyphs_gets_none_of_them() -> None:
     with Person(shop(), 100, 30, glyphs=ASCII) as ann:
         ann.hears(asked_for(), became(API, State.BACKOFF, "exit 1", seconds=1.0, exit=Status(1)))
+        ann.hears(
+            events.HookFailed(API, 2, "after_stop", "exit 1"),
+            events.Probed(DATABASE, 1, "health", False, "tcp localhost:5432", "connection refused", 2, 3),
+            events.NotReloaded("jobs.yaml:1:1: what? — did you mean …?\njobs.yaml:2:1: what?"),
+            events.Probed(MAIL, 1, "ready", False, "tcp localhost:25", "connection refused", 7),
+            became(MAIL, State.WAITING),
+        )
         for keys in (
             ("n",),
             ("f",),
@@ -370,7 +546,8 @@ def test_a_terminal_without_our_glyphs_gets_none_of_them() -> None:
             ("tab", "home"),
             ("Z",),
             ("l",),
-            ("?",),
+            ("enter",),
+            ("esc", "?"),
             ("esc", "ctrl p"),
             ("a",),
         ):

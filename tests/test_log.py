@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from tests.recorded import NOON, became, shown
 from zap import events
-from zap.events import Event, Fact, Load, State, Status
+from zap.events import Event, Fact, Lack, Load, State, Status
 from zap.tui import log, text
 from zap.tui.log import Log
 from zap.tui.palette import UNICODE
@@ -74,10 +74,52 @@ def test_an_event_is_told_with_its_time_its_job_and_its_cause() -> None:
         (events.Fixed(API, 1, "x", 1.0, True), "notice fix"),
         (events.FixFailed(API, 1, "x", "why"), "notice bad"),
         (events.Exited(API, 1, Status(0), 1.0), "notice"),
+        (events.HookFailed(API, 1, "before_start", "exit 1"), "notice bad"),
+        (events.Probed(API, 1, "health", False, "command ./check", "exit 1", 1, 3), "warn"),
+        (events.Probed(API, 1, "ping", True, "command ./check", "exit 0", 1, 3), "ok"),
+        (events.Waits(API, 1, (Lack("web/db", "ready"),)), "state waiting"),
+        (events.Waits(API, 1, (Lack("web/db", "ready"), Lack("web/x", "done", is_hopeless=True))), "notice bad"),
+        (events.Reloaded(("web/new",)), "ok"),
+        (events.Reloaded(), "ok"),
+        (events.NotReloaded("jobs.yaml:1:1: what?"), "notice bad"),
     ],
 )
 def test_how_grave_it_is_shows(fact: Fact, look: str) -> None:
     assert shown(log.row_of(event(1, fact), UNICODE)[-1][0]) == look
+
+
+def test_a_storm_is_one_line_that_names_those_in_it() -> None:
+    made = Log(UNICODE)
+    names = tuple(f"web/w{number}" for number in range(6))
+    for n, name in enumerate(names[:5], 1):
+        made.add(event(n, became(name, State.BACKOFF, "exit 1", seconds=1.0, is_in_storm=True)))
+    made.add(event(6, events.Stormed(names[:5], 5.0)))
+    made.add(event(7, became(names[5], State.FAILED, "exit 1", is_in_storm=True)))
+    told = [row for row in draw(made, 9, 140) if row]
+    storm = "⚠ 5 jobs have failed within 5.0 s: their restarts are spread: web/w0, web/w1, web/w2, web/w3, web/w4"
+    assert told == [f"08:00:06 {storm}"]
+    assert [shown(attr) for attr, _ in log.row_of(event(6, events.Stormed(names, 5.0)), UNICODE)[-2:]] == [
+        *("notice bad", "busy")
+    ]
+
+
+def test_of_a_plan_that_is_not_right_every_problem_is_told() -> None:
+    made = filled(1, 3)
+    problems = ("jobs.yaml:3:5: web/api: what?", "jobs.yaml:9:5: web/db: and that?")
+    made.add(event(4, events.NotReloaded("\n".join(problems))))
+    assert draw(made, 6)[3].startswith("08:00:04 ✗ the plan has changed")
+    assert draw(made, 6)[4:] == [f"  {problem}" for problem in problems]
+    assert not made.select_at(0)
+    assert not made.select_at(5), "a problem is the event's"
+    assert made.select_at(4)
+    assert selected(made) == 4
+    made.add(event(5))
+    assert draw(made, 4)[1:3] == [f"  {problem}" for problem in problems]
+    made.move(-1)
+    made.move_page(-1)
+    assert selected(made) == 1
+    made.move(3)
+    assert draw(made, 1)[0].startswith("08:00:04 ✗"), "which is not all, but where it begins"
 
 
 def test_what_happens_all_the_time_is_not_told() -> None:
@@ -156,6 +198,7 @@ ACTS = st.one_of(
     st.tuples(st.just("move_page"), st.integers(-2, 2)),
     st.tuples(st.just("select_at"), st.integers(0, 9)),
     st.tuples(st.just("add"), st.integers(50, 99).map(event)),
+    st.tuples(st.just("add"), st.integers(50, 99).map(lambda n: event(n, events.NotReloaded("one\ntwo\nthree")))),
     st.tuples(st.just("prepend"), st.just([event(n) for n in range(1, 30)])),
 )
 
@@ -165,8 +208,9 @@ def test_what_is_selected_is_always_in_sight(acts: list[tuple[Any, ...]], rows: 
     made = filled(40, 45, rows)
     for name, *given_to in acts:
         getattr(made, name)(*given_to)
-        shows = numbers(made, rows)
-        assert selected(made) in shows
-        assert shows == sorted(set(shows))
-        drawn = made.draw(60, rows, True)
-        assert sum(any("selected focus" in shown(attr) for attr, _ in row) for row in drawn) == 1
+        drawn = [row for row in made.draw(60, rows, True) if row]
+        looks = [any("selected focus" in shown(attr) for attr, _ in row) for row in drawn]
+        found = made.selected()
+        assert found
+        assert sum(looks) == min(len(log.rows_of(found, UNICODE)), rows)
+        assert text.plain(drawn[looks.index(True)]).rstrip() == text.plain(text.cut(log.row_of(found, UNICODE), 60))

@@ -110,6 +110,8 @@ def test_without_colour_what_matters_stands_out_still(theme: str) -> None:
         ("state ready", "state failed"),
         ("state running", "state ready"),
         ("state failed", "state backoff"),
+        ("state waiting", "state stopped"),
+        ("state waiting", "state ready"),
         ("hit", "hit now"),
         ("stream err", "text"),
         ("stream zap", "text"),

@@ -8,6 +8,7 @@ import pytest
 
 from zap import events
 from zap.events import Fact, State, Status
+from zap.plan import Need
 from zap.remarks import headline, remark, seconds, told
 
 J = "web/api"
@@ -25,6 +26,35 @@ SAID: list[tuple[Fact, str | None]] = [
     (events.Became(J, 1, State.FAILED, "exit 1"), "✗ failed: exit 1"),
     (events.Became(J, 1, State.DONE), "✓ done"),
     (events.Became(J, 1, State.STOPPED), "■ stopped"),
+    (
+        events.Became(J, 1, State.STOPPED, "skipped, because s/db is failed"),
+        "■ stopped: skipped, because s/db is failed",
+    ),
+    (events.Became(J, 0, State.WAITING), None),
+    (events.Waits(J, 0, (events.Lack("s/db", "ready"),)), None),
+    (events.Probed(J, 1, "ready", False, "tcp localhost:80", "connection refused"), None),
+    (
+        events.Probed(J, 1, "health", False, "tcp localhost:80", "connection refused", 2, 3),
+        "♥ health 2/3 failed: tcp localhost:80: connection refused",
+    ),
+    (events.Probed(J, 1, "health", True, "tcp localhost:80", "connected"), "♥ health: tcp localhost:80: connected"),
+    (events.Probed(J, 1, "ping", False, "send hello", "silence", 1, 3), "♥ ping 1/3 failed: send hello: silence"),
+    (events.Notified(J, 1, "loading"), None),
+    (events.HookStarted(J, 1, "before_start", "rm x\nls"), "⚑ before_start: rm x …"),
+    (events.HookFailed(J, 1, "before_start", "exit 1"), "⚑ before_start failed: exit 1"),
+    (
+        events.Stormed((J, "s/b"), 5.0),
+        "⚠ 2 jobs have failed within 5.0 s: their restarts are spread",
+    ),
+    (events.Rewired(J, (Need("s/db"), Need("s/b"))), "it needs s/db, s/b from now on"),
+    (events.Rewired(J, ()), "it needs nobody from now on"),
+    (events.Removed(J), "is not in the plan any more"),
+    (events.Reloaded((J,), ("s/b",), (), ("s/c", "s/d")), "added web/api; removed s/b; adapted s/c, s/d"),
+    (events.Reloaded(), "nothing has changed"),
+    (
+        events.NotReloaded("jobs.yaml:1:1: x\njobs.yaml:2:1: y"),
+        "✗ the plan has changed, and is not right, so all goes on as before:\njobs.yaml:1:1: x\njobs.yaml:2:1: y",
+    ),
     (events.CommandStarted(J, 1, 1, "ls"), None),
     (events.CommandEnded(J, 1, 1, Status(0), 1.0), None),
     (events.Exited(J, 1, Status(0), 1.0), None),
@@ -81,6 +111,14 @@ TOLD: list[tuple[Fact, str | None]] = [
     (events.Spawned(J, 2, 77), "started, process 77, run 2"),
     (events.Exited(J, 1, Status(3), 1.5), "exit 3 after 1.5 s"),
     (events.Signalled(J, 1, "TERM"), "was sent TERM"),
+    (events.Exited(J, 1, Status(3), 1.5, is_in_storm=True), None),
+    (events.Became(J, 1, State.FAILED, "exit 1", is_in_storm=True), None),
+    (events.Became(J, 0, State.WAITING), None),
+    (events.Waits(J, 0, (events.Lack("s/db", "ready"), events.Lack("s/b", "done"))), "waits for s/db, s/b"),
+    (events.Waits(J, 0, leavers=("s/b",)), None),
+    (events.Notified(J, 1, "loading"), "told: loading"),
+    (events.Probed(J, 1, "ready", False, "tcp localhost:80", "connection refused"), None),
+    (events.Signalled(J, 1, events.KEYS), "was sent its keys"),
     (events.Closed(2), "zap has ended; 2 processes could not be ended"),
 ]
 

@@ -16,7 +16,7 @@ from urwid.testing import resolve_attr
 from tests.recorded import Person, Recorded, became, job, plan, runs, shown
 from tests.shop import API, CACHE, DATABASE, WORKER, shop
 from zap import events
-from zap.events import LOG, Load, State, Status
+from zap.events import LOG, Lack, Load, State, Status
 from zap.plan import MIB, Plan, System
 from zap.tui.palette import ASCII, THEMES
 
@@ -296,6 +296,68 @@ def states() -> Recorded:
     return session
 
 
+UI, APP, DB, QUEUE, MIGRATE, REPORT = "web/ui", "web/app", "web/db", "data/queue", "data/migrate", "web/report"
+
+
+def needing() -> Recorded:
+    """Jobs that wait for each other: one that becomes ready, one that is not well, and one that has failed."""
+    session = Recorded(plan(*(job(name, "one", "two") for name in (UI, APP, DB, REPORT, QUEUE, MIGRATE))))
+    refused = events.Probed(DB, 1, "ready", False, "tcp localhost:5432", "connection refused", 7, 1, 1.0)
+    unwell = events.Probed(
+        QUEUE, 1, "health", False, "http http://localhost:8080/health", "503 Service Unavailable", 2, 3
+    )
+    for fact in (
+        *(became(name, State.WAITING) for name in (UI, APP, REPORT)),
+        *(*runs(DB, "one"), refused, *runs(QUEUE, "one", "two"), became(QUEUE, State.READY), unwell),
+        events.Notified(QUEUE, 1, "3 clients, 12 messages"),
+        *(*runs(MIGRATE, "one"), events.Exited(MIGRATE, 1, Status(1), 0.3)),
+        became(MIGRATE, State.FAILED, "exit 1 at command 1/2 `one`", exit=Status(1)),
+        events.Waits(UI, 0, (Lack(APP, "ready"), Lack(DB, "line", "listening"))),
+        events.Waits(
+            APP, 0, (Lack(DB, "ready"), Lack(QUEUE, "line", "synced"), Lack(MIGRATE, "done", is_hopeless=True))
+        ),
+        events.Waits(REPORT, 0, (Lack(DB, "ready"),)),
+        events.HookFailed(QUEUE, 1, "after_start", "exit 1"),
+    ):
+        session.tell(fact)
+    session.now += 42
+    return session
+
+
+def waiting(ann: Person) -> None:
+    ann.presses("down")
+
+
+def waiting_in_ascii(ann: Person) -> None:
+    ann.presses("down", "o", "tab")
+
+
+def becoming_ready(ann: Person) -> None:
+    ann.presses("down", "down", "tab")
+
+
+def unwell(ann: Person) -> None:
+    ann.presses(*["down"] * 5, "tab")
+
+
+def held(ann: Person) -> None:
+    ann.hears(became(DB, State.STOPPING), events.Waits(DB, 1, leavers=(REPORT, QUEUE)))
+    ann.presses("down", "down")
+
+
+def a_plan_that_is_not_right(ann: Person) -> None:
+    ann.hears(events.Stormed((DB, QUEUE, MIGRATE, REPORT, APP), 5.0))
+    ann.hears(events.Reloaded((REPORT,), ("web/old",), (DB, QUEUE)))
+    ann.hears(events.NotReloaded("jobs.yaml:3:9: web/ui: needs: there is no job app2\njobs.yaml:7:9: web/db: what?"))
+    ann.presses("l", "home", "end")
+
+
+def reload_refused(ann: Person) -> None:
+    problems = [f"jobs.yaml:{line}:9: web/ui: needs: there is no job app{line}, of {line}" for line in range(3, 40)]
+    ann.session.refusal = "\n".join(problems)
+    ann.presses("ctrl r", "page down")
+
+
 def every_state(ann: Person) -> None:
     ann.presses("right", "down")
 
@@ -425,6 +487,9 @@ VIEWS = (
     *(View(do) for do in (why_of_a_system, approval_scrolled, fixups_of_which_one_asks)),
     View(every_state, states),
     View(every_state_in_ascii, states, {"glyphs": ASCII}),
+    *(View(do, needing) for do in (waiting, becoming_ready, unwell, held)),
+    View(waiting_in_ascii, needing, {"glyphs": ASCII}),
+    *(View(do, needing) for do in (a_plan_that_is_not_right, reload_refused)),
     View(no_job_at_all, nothing),
     View(a_system_without_jobs, little),
     View(a_job_that_has_said_nothing, little),

@@ -11,13 +11,16 @@ from hypothesis import strategies as st
 from tests.recorded import NOON, became, job, plan, runs, shown
 from zap import events
 from zap.board import Board
-from zap.events import LOG, Event, Fact, Load, Proposed, Ran, State, Status
-from zap.plan import MIB
+from zap.events import LOG, Event, Fact, Lack, Load, Probed, Proposed, Ran, State, Status, Waits
+from zap.plan import MIB, System
 from zap.tui import text
 from zap.tui.palette import UNICODE
 from zap.tui.tree import TURNS, Entry, Seen, Tree, age, count, size, step
 
 API, WORKER, DATABASE, SHELL = "web/api", "web/worker", "data/database", "tools/psql"
+
+
+SICK = Probed(API, 1, "health", False, "tcp localhost:80", "connection refused", 2, 3)
 
 
 class Stand:
@@ -90,6 +93,15 @@ def test_the_first_job_is_selected() -> None:
         ([*runs(API, "cd api"), became(API, State.READY)], "● api 1/3 0s"),
         ([*runs(API), became(API, State.STOPPING)], "◍ api 0s"),
         ([became(API, State.FIXING)], "🔧api 0s"),
+        ([became(API, State.WAITING)], "◔ api 0s"),
+        ([became(API, State.WAITING), Waits(API, 0, (Lack(WORKER, "ready"),))], "◔ api worker 0s"),
+        (
+            [became(API, State.WAITING), Waits(API, 0, (Lack(WORKER, "ready"), Lack(DATABASE, "done")))],
+            "◔ api worker, data/database 0s",
+        ),
+        ([*runs(API), became(API, State.STOPPING), Waits(API, 1, leavers=(WORKER,))], "◍ api worker 0s"),
+        ([*runs(API), became(API, State.READY), SICK], "● api health 2/3 0s"),
+        ([*runs(API), SICK._replace(question="ready")], "◐ api 0s"),
         ([became(API, State.BACKOFF, "exit 1", exit=Status(1))], "↺ api exit 1"),
         ([became(API, State.BACKOFF, "no shell")], "↺ api backoff"),
         ([became(API, State.DONE, exit=Status(0))], "✓ api done"),
@@ -105,6 +117,43 @@ def test_how_a_job_is(facts: list[Fact], said: str) -> None:
 
 def test_a_job_that_asks_says_so() -> None:
     assert told(*runs(API), Proposed(API, 1, "free-port", 1, ("x",), ())) == "◐ api asks 0s"
+
+
+@pytest.mark.parametrize(
+    ("columns", "said"),
+    [
+        (40, "◔ api data/database, worker, ui 0s"),
+        (35, "◔ api data/database, worker, ui"),
+        (32, "◔ api data/database +2 0s"),
+        (25, "◔ api data/database +2"),
+        (24, "◔ api 0s"),
+        (6, "◔ a…"),
+    ],
+)
+def test_of_those_for_whom_a_job_waits_as_many_are_named_as_there_is_room_for(columns: int, said: str) -> None:
+    lacks = (Lack(WORKER, "ready"), Lack("web/ui", "ready"), Lack(DATABASE, "done", is_hopeless=True))
+    stand = Stand(became(API, State.WAITING), Waits(API, 0, lacks), columns=columns)
+    stand.draw()
+    assert " ".join(text.plain(stand.rows[1]).split()) == said
+
+
+@pytest.mark.parametrize(("is_hopeless", "look"), [(True, "bad"), (False, "state waiting")])
+def test_who_waits_in_vain_looks_so_and_is_counted(is_hopeless: bool, look: str) -> None:
+    stand = Stand(became(API, State.WAITING), Waits(API, 0, (Lack(DATABASE, "ready", None, is_hopeless),)))
+    stand.tree.move(1)
+    stand.draw()
+    (row,) = [row for row in stand.rows if " data/database" in text.plain(row)[3:]]
+    assert {shown(attr) for attr, said in row if said.strip() in ("◔", "data/database")} == {look}
+    assert stand.row("web") == ("▾ web 0/2 ◔1" if is_hopeless else "▾ web 0/2")
+
+
+def test_how_long_a_job_waits_is_told_and_not_since_when_it_ran() -> None:
+    stand = Stand(*runs(API))
+    stand.now += 100
+    stand.hear(became(API, State.WAITING))
+    stand.now += 3
+    assert stand.row("api") == "◔ api 3s"
+    assert stand.tree.next_change() == 1
 
 
 def test_what_a_job_uses_shows_where_there_is_room() -> None:
@@ -264,6 +313,18 @@ def test_the_order_goes_round_and_the_selection_stays_on_its_job() -> None:
     assert stand.tree.order == "plan"
 
 
+def test_who_waits_in_vain_is_nearly_as_urgent_as_what_has_failed() -> None:
+    stand = Stand(
+        became(API, State.WAITING),
+        became(WORKER, State.BACKOFF, exit=Status(1)),
+        became(DATABASE, State.FAILED),
+        became(SHELL, State.WAITING),
+        Waits(SHELL, 0, (Lack(DATABASE, "ready", is_hopeless=True),)),
+    )
+    stand.tree.sort()
+    assert [row.split()[1] for row in stand.draw() if "/" in row] == [DATABASE, SHELL, WORKER, API]
+
+
 def test_who_was_on_a_system_is_on_something_that_shows_in_another_order() -> None:
     stand = Stand()
     stand.tree.move(-1)
@@ -303,6 +364,92 @@ def test_where_nothing_fits_nothing_is_chosen() -> None:
     assert not stand.tree.select_at(0)
     stand.tree.narrow("")
     assert stand.tree.chosen() == (API,)
+
+
+# The plan becomes another one.
+
+
+def becomes(stand: Stand, *jobs: str, systems: tuple[str, ...] = ()) -> None:
+    """The plan has these jobs now, and those that are not among them have ended."""
+    new = plan(*(job(name, "new") for name in jobs))
+    new = new._replace(systems=(*new.systems, *(System(name, ()) for name in systems)))
+    for name in jobs:
+        if name not in stand.board.rows:
+            stand.hear(events.Restated(name, events.Row(name, 1)))
+    gone = set(stand.board.rows).difference(jobs)
+    stand.tree.adopt(new, gone)
+    stand.hear(*map(events.Removed, gone))
+
+
+def names(stand: Stand) -> list[str]:
+    return [row.split()[1] for row in stand.draw() if row][:-1]
+
+
+def test_jobs_come_and_go_with_the_plan() -> None:
+    stand = Stand()
+    becomes(stand, "web/ui", WORKER, "shop/app", API, systems=("empty",))
+    assert names(stand) == ["web", "ui", "worker", "api", "shop", "app", "empty"]
+    assert stand.tree.selected == Entry("web", API), "it is still there"
+    assert len(stand.tree.jobs[API].commands) == 1, "and has its new settings"
+    heard(stand, 3, name="web/ui")
+    assert stand.row("ui") == "○ ui +3", "of a new job nothing was seen"
+    becomes(stand)
+    assert (names(stand), stand.tree.selected) == ([], Entry("", LOG))
+
+
+def test_a_job_that_still_ends_stands_where_it_stood_and_one_of_which_nothing_is_known_does_not_yet() -> None:
+    stand = Stand(became(API, State.STOPPING), became(SHELL, State.STOPPING))
+    stand.tree.adopt(plan(job("web/ui", "x"), job(WORKER, "x"), job("web/late", "x"), job(DATABASE, "x")))
+    assert names(stand) == ["web", "api", "worker", "data", "database", "tools", "psql"]
+    stand.hear(events.Restated("web/ui", events.Row("web/ui", 1)))
+    stand.tree.adopt(plan(job("web/ui", "x"), job(WORKER, "x"), job("web/late", "x"), job(DATABASE, "x")), {API, SHELL})
+    assert names(stand) == ["web", "ui", "worker", "data", "database"]
+
+
+@pytest.mark.parametrize(
+    ("chosen", "left", "neighbour"),
+    [
+        (API, (WORKER, DATABASE), WORKER),
+        (WORKER, (API, DATABASE), API),
+        (WORKER, (DATABASE,), DATABASE),
+        (SHELL, (API, WORKER, DATABASE), DATABASE),
+        (API, (DATABASE, SHELL), DATABASE),
+    ],
+)
+def test_when_the_selected_job_is_gone_its_neighbour_is_selected(
+    chosen: str, left: tuple[str, ...], neighbour: str
+) -> None:
+    stand = Stand()
+    stand.tree.select(chosen)
+    becomes(stand, *left)
+    assert stand.tree.selected.job == neighbour
+    assert len(stand.marked()) == 1
+
+
+def test_when_the_selected_system_is_gone_what_stood_beside_it_is_selected() -> None:
+    stand = Stand()
+    stand.tree.move(2)
+    assert stand.tree.selected == Entry("data")
+    becomes(stand, API, WORKER)
+    assert stand.tree.selected == Entry("web", WORKER)
+
+
+def test_in_the_order_that_one_looks_at_the_neighbour_is_the_one_below() -> None:
+    stand = Stand(*runs(WORKER), became(API, State.FAILED), became(SHELL, State.BACKOFF))
+    stand.tree.sort()
+    stand.tree.select(API)
+    becomes(stand, WORKER, DATABASE, SHELL)
+    assert stand.tree.selected == Entry("tools", SHELL)
+
+
+def test_a_command_that_is_gone_leaves_its_job_selected() -> None:
+    stand = Stand()
+    stand.tree.fold(is_open=True)
+    stand.tree.move(3)
+    assert stand.tree.selected == Entry("web", API, 3)
+    becomes(stand, API, WORKER, DATABASE)
+    assert stand.tree.selected == Entry("web", API)
+    assert " ".join(stand.draw()[2].split()) == "new"
 
 
 # What an action is for.

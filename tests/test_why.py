@@ -9,8 +9,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from zap import why
-from zap.events import Line, Proposed, Row, State, Status
-from zap.plan import Command, Job, Stop
+from zap.events import Lack, Line, Probed, Proposed, Row, State, Status
+from zap.plan import Command, Job, Ready, Stop, Until
 
 J = "web/api"
 NOW = 1000.0
@@ -66,21 +66,114 @@ AT_2 = {"command": 2, "text": "npm start\n--port 80", "pid": 7}
     ],
 )
 def test_every_state_has_its_sentence(given: Row, said: str) -> None:
-    assert why.sentence(given, JOB, NOW) == f"{J} is {said}"
+    assert why.sentence(given, JOB, NOW, {}) == f"{J} is {said}"
 
 
 def test_a_job_that_starts_only_by_name_says_so() -> None:
-    assert why.sentence(Row(J, 2), JOB._replace(start=False), NOW).endswith("and it starts only by name")
+    assert why.sentence(Row(J, 2), JOB._replace(start=False), NOW, {}).endswith("and it starts only by name")
+
+
+PROBED = Probed(J, 1, "ready", False, "tcp localhost:5432", "connection refused", 7, 1, 1.0, NOW - 0.4)
+READY_BY = [
+    (Ready(by="exit"), {}, "it counts as ready when it has ended well"),
+    (
+        Ready(by="notify", within=10.0),
+        {},
+        "it counts as ready when it tells so, and is ended if that is not so in 7.0 s",
+    ),
+    (Ready(by="line", line="up$"), {}, "it counts as ready when it says `up$`"),
+    (Ready(by="probe"), {}, "not ready, it was not asked yet"),
+    (
+        Ready(by="probe"),
+        {"probed": (PROBED,)},
+        "not ready, probe `tcp localhost:5432`: connection refused, 7 times, next in 600 ms",
+    ),
+    (Ready(), {"status": "loading 3/9"}, "it counts as ready when it has lived 2.0 s longer; it says: loading 3/9"),
+]
+
+
+@pytest.mark.parametrize(("ready", "fields", "said"), READY_BY)
+def test_what_makes_it_ready_is_told(ready: Ready, fields: dict[str, Any], said: str) -> None:
+    job = JOB._replace(ready=ready)
+    assert why.sentence(row(State.RUNNING, **fields), job, NOW, {}) == f"{J} is running for 3.0 s: {said}"
+
+
+def lacking(until: Until = "ready", job: str = "web/db") -> Lack:
+    return Lack(job, until, "listening" if until == "line" else None)
+
+
+def of(state: State, **fields: Any) -> Row:
+    return row(state, **fields)._replace(job="web/db")
+
+
+WAITS = [
+    (
+        [lacking()],
+        of(State.RUNNING, probed=(PROBED,)),
+        "not ready, probe `tcp localhost:5432`: connection refused, 7 times",
+    ),
+    ([lacking()], of(State.RUNNING, **AT_2), "not ready, running for 3.0 s at command 2/2 `npm start …`"),
+    ([lacking("started")], of(State.STARTING), "not started, it is starting"),
+    ([lacking("done")], of(State.READY), "not done, ready for 3.0 s"),
+    ([lacking("ended")], of(State.STOPPING), "not ended, it is stopping"),
+    ([lacking("line")], of(State.READY), "not said `listening`, ready for 3.0 s"),
+    ([lacking()], of(State.FAILED, why="exit 1"), "it is failed, exit 1, and not ready"),
+    ([lacking()], of(State.STOPPED), "it is stopped, and not ready"),
+    ([lacking()], of(State.BACKOFF, why="exit 1"), "not ready, it starts again after exit 1"),
+    ([lacking()], of(State.WAITING, lacks=(lacking(job="web/net"),)), "it waits for web/net itself"),
+    ([lacking(), lacking("done", "web/gone")], of(State.STARTING), "not ready, it is starting and web/gone: not done"),
+]
+
+
+@pytest.mark.parametrize(("lacks", "needed", "said"), WAITS)
+def test_for_whom_it_waits_and_why_is_told(lacks: list[Lack], needed: Row, said: str) -> None:
+    waiting = row(State.WAITING, lacks=tuple(lacks))
+    told = why.sentence(waiting, JOB, NOW, {needed.job: needed})
+    assert told.startswith(f"{J} waits for web/db: {said}")
+
+
+def test_who_is_held_by_others_says_by_whom() -> None:
+    held = row(State.STOPPING, leavers=("web/ui", "web/worker"))
+    assert why.sentence(held, JOB, NOW, {}).endswith(": first those end that need it: web/ui, web/worker")
+
+
+def test_who_was_skipped_says_why() -> None:
+    skipped = row(State.STOPPED, why="skipped, because web/db is failed")
+    assert why.sentence(skipped, JOB, NOW, {}).endswith("for 3.0 s: skipped, because web/db is failed")
+    assert not why.is_plain(skipped)
+
+
+def test_what_is_not_well_with_who_is_ready_is_told() -> None:
+    trouble = Probed(J, 1, "health", False, "tcp localhost:80", "connection refused", 2, 3)
+    ill = row(State.READY, probed=(trouble,))
+    assert why.sentence(ill, JOB, NOW, {}).endswith("; health 2/3 failed: tcp localhost:80: connection refused")
+    assert not why.is_plain(ill)
+    assert why.is_plain(row(State.READY, probed=(trouble._replace(is_ok=True),)))
+
+
+def test_each_rung_of_the_ladder_has_its_time() -> None:
+    job = JOB._replace(stop=Stop(("INT", "TERM"), keys="q"), grace=9.0)
+    steps = [
+        (0.5, "keys", "its keys were typed, INT follows in 2.5 s"),
+        (4.0, "INT", "INT was sent, TERM follows in 2.0 s"),
+    ]
+    steps.append((8.0, "TERM", "TERM was sent, KILL follows in 1.0 s"))
+    for passed, sent, said in steps:
+        stopping = row(State.STOPPING, sent=sent, since=NOW - passed)
+        assert why.ladder(stopping, job, NOW) == said
+    assert why.ladder(row(State.STOPPING, tasks=1), JOB, NOW) == "its clean-up runs"
+    at_once = JOB._replace(grace=0.0)
+    assert why.ladder(row(State.STOPPING, sent="TERM"), at_once, NOW) == "TERM was sent, KILL follows in 0 ms"
 
 
 def test_a_stop_command_is_told() -> None:
     job = JOB._replace(stop=Stop(command="npm stop"))
-    assert why.sentence(row(State.STOPPING), job, NOW).endswith(": its stop command was run, KILL follows in 7.0 s")
+    assert why.sentence(row(State.STOPPING), job, NOW, {}).endswith(": its stop command was run, KILL follows in 7.0 s")
 
 
 def test_last_words_are_told_of_what_went_wrong() -> None:
-    assert why.sentence(row(State.FAILED, **ENDED), JOB, NOW, "no route").endswith("`; last words: no route")
-    assert "no route" not in why.sentence(row(State.READY), JOB, NOW, "no route")
+    assert why.sentence(row(State.FAILED, **ENDED), JOB, NOW, {}, "no route").endswith("`; last words: no route")
+    assert "no route" not in why.sentence(row(State.READY), JOB, NOW, {}, "no route")
 
 
 def test_last_words_are_the_jobs_own() -> None:
@@ -100,7 +193,7 @@ def test_last_words_are_the_jobs_own() -> None:
     now=st.floats(0, 1e9),
 )
 def test_whatever_a_job_is_there_is_one_sentence(state: State, fields: dict[str, Any], now: float) -> None:
-    said = why.sentence(row(state, **fields), JOB, now)
+    said = why.sentence(row(state, **fields), JOB, now, {})
     assert said.startswith(f"{J} is ")
     assert "-" not in said.partition(" is ")[2] and "None" not in said
     assert "\n" not in said

@@ -14,8 +14,9 @@ from hypothesis import strategies as st
 
 from zap import events, frame, plan, requests, wire
 from zap.errors import ZapError
-from zap.events import Event, Fact, Line, Load, Proposed, Ran, Row, State, Status
+from zap.events import Event, Fact, Lack, Line, Load, Proposed, Ran, Row, State, Status
 from zap.frame import PROTOCOL, Hello
+from zap.plan import Need
 from zap.session import Tail
 from zap.wire import (
     VERBS,
@@ -36,9 +37,44 @@ J = "web/api"
 
 TOLD: list[tuple[Fact, dict[str, Any]]] = [
     (
-        events.Became(J, 2, State.BACKOFF, "exit 1", 1.5, Status(1)),
-        {"event": "became", "state": "backoff", "why": "exit 1", "seconds": 1.5, "exit": {"code": 1}},
+        events.Became(J, 2, State.BACKOFF, "exit 1", 1.5, Status(1), is_in_storm=True),
+        {
+            **{"event": "became", "state": "backoff", "why": "exit 1", "seconds": 1.5, "exit": {"code": 1}},
+            "is_in_storm": True,
+        },
     ),
+    (
+        events.Waits(J, 2, (Lack("web/db", "line", "up"), Lack("web/job", "done", is_hopeless=True)), ("web/ui",)),
+        {
+            "event": "waits",
+            "lacks": [
+                {"job": "web/db", "until": "line", "line": "up", "is_hopeless": False},
+                {"job": "web/job", "until": "done", "is_hopeless": True},
+            ],
+            "leavers": ["web/ui"],
+        },
+    ),
+    (
+        events.Probed(J, 2, "ready", False, "tcp localhost:80", "connection refused", 2, 3, 1.5),
+        {
+            **{"event": "probed", "question": "ready", "is_ok": False, "by": "tcp localhost:80"},
+            **{"said": "connection refused", "times": 2, "most": 3, "seconds": 1.5, "when": 0.0},
+        },
+    ),
+    (events.Notified(J, 2, "loading"), {"event": "notified", "status": "loading"}),
+    (events.HookStarted(J, 2, "after_stop", "rm x"), {"event": "hook_started", "hook": "after_stop", "text": "rm x"}),
+    (events.HookFailed(J, 2, "after_stop", "exit 1"), {"event": "hook_failed", "hook": "after_stop", "why": "exit 1"}),
+    (events.Stormed((J, "web/db"), 5.0), {"event": "stormed", "jobs": [J, "web/db"], "seconds": 5.0}),
+    (
+        events.Rewired(J, (Need("web/db", follow=True),)),
+        {"event": "rewired", "needs": [{"job": "web/db", "until": "ready", "is_optional": False, "follow": True}]},
+    ),
+    (events.Removed(J), {"event": "removed"}),
+    (
+        events.Reloaded((J,), (), ("web/db",), ()),
+        {"event": "reloaded", "added": [J], "removed": [], "restarted": ["web/db"], "adapted": []},
+    ),
+    (events.NotReloaded("jobs.yaml:1:1: x"), {"event": "not_reloaded", "why": "jobs.yaml:1:1: x"}),
     (events.Spawned(J, 2, 77), {"event": "spawned", "pid": 77}),
     (events.NotSpawned(J, 2, "no such folder"), {"event": "not_spawned", "why": "no such folder"}),
     (
@@ -51,7 +87,7 @@ TOLD: list[tuple[Fact, dict[str, Any]]] = [
     ),
     (
         events.Exited(J, 2, Status(signal="KILL"), 2.5),
-        {"event": "exited", "status": {"signal": "KILL"}, "seconds": 2.5},
+        {"event": "exited", "status": {"signal": "KILL"}, "seconds": 2.5, "is_in_storm": False},
     ),
     (events.Signalled(J, 2, "TERM"), {"event": "signalled", "signal": "TERM"}),
     (events.Output(J, 4, 9, True, 2), {"event": "output", "first": 4, "last": 9, "is_open": True, "errors": 2}),
@@ -117,6 +153,10 @@ TOLD: list[tuple[Fact, dict[str, Any]]] = [
                 ],
                 "tasks": 0,
                 "sent": "",
+                "lacks": [],
+                "leavers": [],
+                "probed": [],
+                "status": "",
                 "lines": 0,
                 "errors": 0,
                 "cpu": 0.0,
@@ -152,7 +192,8 @@ def test_every_kind_of_fact_is_told() -> None:
 
 
 def test_what_is_none_by_default_is_left_out() -> None:
-    assert to_plain(events.Became(J, 1, State.DONE)) == {"job": J, "epoch": 1, "state": "done", "why": ""}
+    told = {"job": J, "epoch": 1, "state": "done", "why": "", "is_in_storm": False}
+    assert to_plain(events.Became(J, 1, State.DONE)) == told
 
 
 @pytest.mark.parametrize("is_open", [False, True])
@@ -197,6 +238,7 @@ CALLS: list[wire.Call] = [
     wire.Lines(J),
     wire.Lines(J, 5, 10, 80, (3, 4)),
     wire.Describe(),
+    wire.Describe(is_fresh=True),
     requests.Start((J, "web/db")),
     requests.Stop((J,)),
     requests.Stop((J,), is_hurried=True),
@@ -207,6 +249,10 @@ CALLS: list[wire.Call] = [
     requests.Fix((J,), "lock"),
     requests.Resize((J,), 24, 80),
     requests.Clear((J,)),
+    requests.Need((J,), "web/db"),
+    requests.Need((J,), "web/db", "line", "listening", is_optional=True, follow=True),
+    requests.Unneed((J,), "web/db"),
+    requests.Reload(),
     requests.Attend(),
     requests.Note("one\ntwo"),
     requests.Close(),
@@ -294,7 +340,8 @@ def refused(line: bytes) -> BadCall:
         (b'{"id": 1, "verb": ["plan"]}', 1, '"verb" that is text'),
         (b'{"id": 1, "verb": "dance"}', 1, "there is no verb 'dance'; there are watch, unwatch, tail, plan, start"),
         (b'{"id": 1, "verb": "__class__"}', 1, "there is no verb '__class__'"),
-        (b'{"id": 1, "verb": "plan", "more": 1}', 1, "plan takes nothing"),
+        (b'{"id": 1, "verb": "plan", "more": 1}', 1, "plan takes is_fresh: bool = false"),
+        (b'{"id": 1, "verb": "reload", "more": 1}', 1, "reload takes nothing"),
         (b'{"id": 1, "verb": "start"}', 1, "start takes jobs: tuple[str, ...]"),
         (b'{"id": 1, "verb": "start", "jobs": "web/api"}', 1, "start takes jobs: tuple[str, ...]"),
         (b'{"id": 1, "verb": "start", "jobs": {"web/api": 1}}', 1, "start takes jobs: tuple[str, ...]"),
@@ -462,7 +509,14 @@ FULL = plan.Plan(
                     env=(("A", "1"), ("GONE", None)),
                     tries=None,
                     backoff=plan.Backoff(0.5, jitter=0.0),
-                    stop=plan.Stop("INT", "bye"),
+                    stop=plan.Stop(("INT", "TERM"), "bye", "q"),
+                    needs=(plan.Need("s/k"), plan.Need("s/l", "line", "up", True, True)),
+                    when_need_fails="skip",
+                    ready=plan.Ready("probe", probe=plan.Probe(http="http://x", status=(200, 204)), within=3.0),
+                    health=plan.Health(plan.Probe(file="/x")),
+                    ping=plan.Ping(60.0, send="hello"),
+                    watchdog=9.0,
+                    hooks=plan.Hooks("a", "b", "c", "d"),
                     answers=(
                         plan.Answer("a?", reply=""),
                         plan.Answer("b?", secret=plan.Secret("file", "/key")),

@@ -17,6 +17,7 @@ from zap.escape import plain
 if TYPE_CHECKING:
     from zap.address import Claim
     from zap.child import Child
+    from zap.config import Loaded
     from zap.events import Line
     from zap.frame import Plain
     from zap.healer import Heal
@@ -26,6 +27,7 @@ if TYPE_CHECKING:
 
 GONE_MOST = 10.0  # seconds from a runner's last word to its end
 GONE_EVERY = 0.02  # seconds
+LOOK_EVERY = 1.0  # seconds between looks at the files of a plan that is watched
 LOG_MOST = 1024 * 1024  # bytes; a longer log is begun anew, and the old one kept beside it
 READY: Mapping[str, Plain] = {"result": {}}
 ENDING = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
@@ -110,6 +112,7 @@ async def serve(
     runner = Runner(plan, world, heal=heal, is_alone=True, adopted=first)
     server = Server(runner, plan.path)
     begun: list[asyncio.Task[None]] = []
+    watching: asyncio.Task[None] | None = None
 
     async def close(why: str, is_hurried: bool) -> None:
         await runner.ask(requests.Note(f"close all: asked for by signal {why}"))
@@ -128,10 +131,74 @@ async def serve(
             report(READY)
         for number in caught:
             on_signal(number)
+        watching = loop.create_task(_keep_plan(runner, world.environ))
         await _keep_log(runner, paths.log_file(world.environ, plan.id) if is_background else None)
     finally:
+        if watching:
+            watching.cancel()
         await runner.close()
         await server.close()
+
+
+async def _keep_plan(session: Session, environ: Mapping[str, str]) -> None:
+    """Reads the plan again when any of its files has changed, as long as it says that it is watched.
+
+    By looking at them: they are few, and where a folder is another machine's, nothing else tells of changes.
+    """
+    async for event in session.watch(0):
+        if isinstance(event.fact, events.Opened | events.Reloaded):
+            await _reload_on_change(session, environ)
+
+
+async def _reload_on_change(session: Session, environ: Mapping[str, str]) -> None:
+    """Until the plan is not watched any more. While it is not right, NotReloaded tells so each time that it changes."""
+    import asyncio
+
+    files: Sequence[str] = []
+    while (plan := await session.plan()).is_watched:
+        loaded = await asyncio.to_thread(_load, plan, environ)
+        files = [*loaded.files, *loaded.folders] if loaded else files or [plan.path]
+        if loaded is None or loaded.plan == plan:  # else it has changed since the runner has read it
+            await _change(files)
+        with contextlib.suppress(ZapError):
+            await session.ask(requests.Reload())
+
+
+async def _change(files: Sequence[str]) -> None:
+    """Until one of them is another than now, and all are left alone again: an editor may write in several goes."""
+    import asyncio
+
+    before = now = _look(files)
+    while now == before:
+        await asyncio.sleep(LOOK_EVERY)
+        now = _look(files)
+    changing = None
+    while changing != now:
+        changing = now
+        await asyncio.sleep(LOOK_EVERY)
+        now = _look(files)
+
+
+def _load(plan: Plan, environ: Mapping[str, str]) -> Loaded | None:
+    from pathlib import Path
+
+    from zap import config
+
+    try:
+        return config.load(Path(plan.path), environ, Path(paths.bundled_fixups()))
+    except ZapError:
+        return None
+
+
+def _look(files: Sequence[str]) -> list[tuple[int, int, int] | None]:
+    looks: list[tuple[int, int, int] | None] = []
+    for file in files:
+        try:
+            look = os.stat(file)
+            looks.append((look.st_ino, look.st_mtime_ns, look.st_size))
+        except OSError:
+            looks.append(None)
+    return looks
 
 
 async def _keep_log(session: Session, log: str | None) -> None:

@@ -24,6 +24,8 @@ class Board:
                 for load in loads:
                     if load.job in self.rows:
                         self.rows[load.job] = self.rows[load.job]._replace(cpu=load.cpu, memory=load.memory)
+            case events.Removed(job=job):
+                self.rows.pop(job, None)
             case fact:
                 old = self.rows.get(getattr(fact, "job", ""))
                 if old:
@@ -33,13 +35,31 @@ class Board:
 def _fold(row: Row, fact: events.Fact, at: float) -> Row:
     match fact:
         case events.Became():
-            begun = at if row.begun is None and fact.state is State.STARTING else row.begun
             now = row._replace(
-                state=fact.state, epoch=fact.epoch, since=at, begun=begun, why=fact.why, seconds=fact.seconds, sent=""
+                state=fact.state,
+                epoch=fact.epoch,
+                since=at,
+                why=fact.why,
+                seconds=fact.seconds,
+                exit=fact.exit or row.exit,
+                sent="",
+                lacks=(),
+                leavers=(),
             )
-            return now._replace(exit=fact.exit) if fact.exit else now
+            if fact.state in (State.WAITING, State.STARTING) and row.state is not State.WAITING:
+                return now._replace(asked=at, up=None, begun=at if row.begun is None else row.begun)
+            return now._replace(up=at) if fact.state in (State.READY, State.DONE) and row.up is None else now
+        case events.Waits():
+            return row._replace(lacks=fact.lacks, leavers=fact.leavers)
         case events.Spawned():
-            return row._replace(command=0, text="", exit=None, spawned=at, pid=fact.pid, asking=())
+            return row._replace(
+                command=0, text="", exit=None, spawned=at, pid=fact.pid, asking=(), probed=(), status=""
+            )
+        case events.Probed() if fact.epoch == row.epoch:
+            others = tuple(probed for probed in row.probed if probed.question != fact.question)
+            return row._replace(probed=(*others, fact._replace(when=at)))
+        case events.Notified():
+            return row._replace(status=fact.status)
         case events.Signalled():
             return row._replace(sent=fact.signal)
         case events.CommandStarted():

@@ -30,7 +30,7 @@ class Buffer:
     __slots__ = ("_blocks", "_held", "_most_bytes", "_most_lines", "_open", "_said", "errors", "first", "last", "read")
 
     def __init__(self, bound: Bound) -> None:
-        self._most_lines, self._most_bytes = bound
+        self.bound(bound)
         self._said = [0] * len(_STREAMS)  # bytes, by stream
         self._blocks = deque([_Block(1, self._said)])  # the newest is never sealed; the oldest may be half gone already
         self._open = {stream: _Open() for stream in _STREAMS}
@@ -43,6 +43,10 @@ class Buffer:
         """How many lines of stream `err` were completed."""
         self.read: int | None = None
         """Who wants every line has read so far: what is newer is kept beyond the bound of lines, not that of bytes."""
+
+    def bound(self, bound: Bound) -> None:
+        """What is kept from now on, at most."""
+        self._most_lines, self._most_bytes = bound
 
     @property
     def size(self) -> int:

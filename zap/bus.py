@@ -8,7 +8,7 @@ from collections import deque
 from collections.abc import AsyncGenerator, Callable, Iterable
 from itertools import takewhile
 
-from zap.events import Closed, Event, Fact, Output, Skipped
+from zap.events import Closed, Event, Fact, Output, Probed, Skipped
 
 KEPT = 10_000  # events; a reader that falls further behind skips, and is told how many
 ATTENTION = 0.02  # seconds in which nobody rests, after somebody has typed
@@ -18,13 +18,14 @@ class Bus:
     """Publishing never waits: a reader finds what is still kept when its turn comes. After Closed nothing is published.
 
     Who has skipped is told what `restate` says, the facts that make up for what is gone: how things are now. Of the
-    pointers to a job's output only the newest is kept: it says all that the others did.
+    pointers to a job's output only the newest is kept, because it says all that the others did, and so of the answers
+    to a question how it is.
     """
 
     def __init__(self, restate: Callable[[], Iterable[Fact]]) -> None:
         self._restate = restate
         self._kept: deque[Event] = deque(maxlen=KEPT)
-        self._pointers: dict[str, Event] = {}  # by job, the newest last
+        self._pointers: dict[tuple[str, str], Event] = {}  # by job and what it points at, the newest last
         self._closed: Event | None = None
         self._lost = 0  # the number of the newest event that is gone
         self._waiting: set[asyncio.Future[None]] = set()
@@ -41,8 +42,9 @@ class Bus:
             case Closed():
                 self._closed = event
             case Output(job=job):
-                self._pointers.pop(job, None)
-                self._pointers[job] = event
+                self._point((job, "output"), event)
+            case Probed(job=job, question=question):
+                self._point((job, question), event)
             case _:
                 if len(self._kept) == KEPT:
                     self._lost = self._kept[0].n
@@ -51,6 +53,11 @@ class Bus:
         if not isinstance(fact, Output):
             _wake(self._resting)
         return event
+
+    def _point(self, at: tuple[str, str], event: Event) -> None:
+        """Instead of where it pointed before."""
+        self._pointers.pop(at, None)
+        self._pointers[at] = event
 
     def attend(self) -> None:
         """Somebody waits for what is said next: for a moment nobody rests."""
@@ -97,7 +104,8 @@ class Bus:
 
     def _now(self) -> list[Fact]:
         """All of one moment: what happens while a reader has the turn comes to him as events."""
-        return [*self._restate(), *(pointer.fact for pointer in self._pointers.values())]
+        pointers = [pointer.fact for pointer in self._pointers.values() if isinstance(pointer.fact, Output)]
+        return [*self._restate(), *pointers]
 
 
 async def _turn(readers: set[asyncio.Future[None]], at_most: float | None = None) -> None:

@@ -82,5 +82,5 @@ def _text(name: str) -> str:
 def _age_of_zap() -> int:
     """When the rooms that decide what a plan is were changed last: an upgrade, or somebody working on zap."""
     folder = os.path.dirname(os.path.abspath(__file__))
-    rooms = ("plan.py", "config.py", "settings.py", "document.py", "commands.py", "fixup.py", "matcher.py")
-    return max((os.stat(os.path.join(folder, room)).st_mtime_ns for room in rooms), default=0)
+    rooms = ("plan", "config", "settings", "kinds", "document", "commands", "fixup", "matcher", "graph", "units")
+    return max((os.stat(os.path.join(folder, f"{room}.py")).st_mtime_ns for room in rooms), default=0)

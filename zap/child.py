@@ -74,6 +74,16 @@ class Child:
             settings[3] &= ~termios.ECHO
             termios.tcsetattr(self.out_fd, termios.TCSANOW, settings)
 
+    @property
+    def echoes(self) -> bool:
+        """Whether its terminal says again what is typed."""
+        if not self.has_tty:
+            return False
+        try:
+            return bool(termios.tcgetattr(self.out_fd)[3] & termios.ECHO)
+        except termios.error:
+            return False
+
     def write(self, data: bytes) -> int:
         """Types into the child; how many bytes it took, 0 when it takes none now or has no input."""
         if self.in_fd is None:

@@ -27,8 +27,11 @@ if TYPE_CHECKING:
     from zap.plan import Fixup, Job, Plan
 
 DEFAULT = "open"
-SCRIPTED = ("ps", "logs", "events", "start", "stop", "restart", "wait", "signal", "send", "fix", "why", "tree", "names")
-VERBS = (DEFAULT, "attach", "up", "down", "serve", "run", "check", "fixups", *SCRIPTED, "completion")
+SCRIPTED = (
+    *("ps", "logs", "events", "start", "stop", "restart", "wait", "signal", "send", "fix"),
+    *("reload", "need", "why", "critical", "tree", "names"),
+)
+VERBS = (DEFAULT, "attach", "up", "down", "serve", "run", "check", "graph", "fixups", *SCRIPTED, "completion")
 BUG = 70  # EX_SOFTWARE of sysexits(3)
 FIRST = 8  # jobs that are started before the loop is imported; it starts the others
 
@@ -130,6 +133,15 @@ def _parser(verb: str) -> argparse.ArgumentParser:
     check.add_argument("--schema", action="store_true", help="print the JSON Schema of jobs.yaml, for editors")
     check.add_argument("--json", action="store_true", help="one JSON object per problem")
     check.set_defaults(do=_check)
+
+    graph = verbs.add_parser("graph", help="draw which job needs which", description=_graph.__doc__)
+    graph.add_argument("names", nargs="*", metavar="SYSTEM|JOB", help="only these, and whatever they need")
+    _add_plan(graph)
+    forms = graph.add_mutually_exclusive_group()
+    forms.add_argument("--format", choices=("tree", "mermaid", "dot"), default="tree", help="(default: tree)")
+    forms.add_argument("--json", action="store_true", help="one JSON object per line: a job and its `needs`")
+    usage.add_colour(graph)
+    graph.set_defaults(do=_graph)
 
     fixups = verbs.add_parser("fixups", help="list the fixups, or test their examples", description=_fixups.__doc__)
     fixups.add_argument("what", nargs="?", choices=("list", "test"), default="list")
@@ -302,7 +314,7 @@ def _serve(arguments: argparse.Namespace) -> int:
     caught = _catch()
     child.adopt_orphans()
     world = nursery.world(plan, address.MOST_CLIENTS)
-    first = _start_first(jobs, world)
+    first = _start_first(plan, jobs, world)
     try:
         import asyncio
 
@@ -338,7 +350,7 @@ def _run(arguments: argparse.Namespace) -> int:
     caught = _catch()
     child.adopt_orphans()
     world = nursery.world(plan)
-    first = _start_first(jobs, world)
+    first = _start_first(plan, jobs, world)
     try:
         import asyncio
 
@@ -347,7 +359,7 @@ def _run(arguments: argparse.Namespace) -> int:
 
         async def run() -> int:
             asyncio.get_running_loop().set_exception_handler(_on_bug)
-            options = _options(arguments, jobs)
+            options = _options(arguments, plan, jobs)
             runner = Runner(
                 plan, world, heal=arguments.heal, is_alone=True, is_followed=not options.is_quiet, adopted=first
             )
@@ -363,16 +375,34 @@ def _run(arguments: argparse.Namespace) -> int:
         raise
 
 
-def _start_first(jobs: Sequence[Job], world: nursery.World) -> dict[str, child.Child]:
+def _start_first(plan: Plan, jobs: Sequence[Job], world: nursery.World) -> dict[str, child.Child]:
     """Children of the first jobs that need no preparation. What cannot be started is left to the runner to tell."""
     from zap import nursery
 
     born: dict[str, child.Child] = {}
-    for job in jobs[:FIRST]:
-        if not job.answers:
-            with contextlib.suppress(OSError, ValueError):
-                born[job.name] = nursery.bear(world, job, 1)
+    for job in filter(_is_prepared, _with_needed(plan, jobs)):
+        with contextlib.suppress(OSError, ValueError):
+            born[job.name] = nursery.bear(world, job, 1)
+        if len(born) == FIRST:
+            break
     return born
+
+
+def _is_prepared(job: Job) -> bool:
+    """Whether nothing has to be waited for, or made, before its child."""
+    from zap import nursery
+
+    return not (job.needs or job.answers or job.hooks.before_start is not None or nursery.needs_mailbox(job))
+
+
+def _with_needed(plan: Plan, jobs: Sequence[Job]) -> list[Job]:
+    """And those that these need, which are started for their sake."""
+    if not any(job.needs for job in jobs):  # then nothing has to be imported for it, and the first start sooner
+        return list(jobs)
+    from zap import graph
+
+    names = graph.needed({job.name: job for job in plan.jobs}, [job.name for job in jobs])
+    return [job for job in plan.jobs if job.name in names]
 
 
 def _on_bug(_: asyncio.AbstractEventLoop, context: dict[str, Any]) -> None:
@@ -389,11 +419,12 @@ def _on_bug(_: asyncio.AbstractEventLoop, context: dict[str, Any]) -> None:
     os._exit(BUG)
 
 
-def _options(arguments: argparse.Namespace, jobs: Sequence[Job]) -> Options:
+def _options(arguments: argparse.Namespace, plan: Plan, jobs: Sequence[Job]) -> Options:
     from zap.headless import Options
 
     return Options(
         jobs=tuple(job.name for job in jobs),
+        needed=tuple(job.name for job in _with_needed(plan, jobs) if job not in jobs),
         until=arguments.until,
         is_quiet=arguments.quiet,
         is_json=arguments.json,
@@ -448,6 +479,21 @@ def _check(arguments: argparse.Namespace) -> int:
         parts = ", ".join(f"{count} {what}{'' if count == 1 else 's'}" for what, count in counts)
         print(f"{plan.path}: {parts}: nothing wrong")
     return 0
+
+
+def _graph(arguments: argparse.Namespace) -> int:
+    """Draws which job needs which: below each job, or behind its arrows, stands what it needs.
+
+    The plan is the one of the runner, if one is there: then the tree shows how each job is, too.
+    """
+    from zap import background
+    from zap.verbs import drawing, reach
+
+    line = background.find(paths.plan_file(arguments.file, os.environ), os.environ)
+    if line is None:
+        return drawing.show(_plan(arguments.file), {}, arguments)
+    with line:
+        return drawing.show(line.plan(), reach.rows(arguments), arguments)
 
 
 def _fixups(arguments: argparse.Namespace) -> int:

@@ -62,8 +62,8 @@ class Client:
             call = wire.rest_of(call, answer)
         return wire.joined(tails)
 
-    async def plan(self) -> Plan:
-        plan: Plan = wire.reader_of(Plan)(await self._call(wire.Describe()))
+    async def plan(self, is_fresh: bool = False) -> Plan:
+        plan: Plan = wire.reader_of(Plan)(await self._call(wire.Describe(is_fresh)))
         return plan
 
     def close(self) -> None:

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import os
 import pathlib
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any, NamedTuple, TypeVar, get_args
 
 from pydantic import ValidationError
 from pydantic_core import ErrorDetails
 
-from zap import commands, document, fixup, kinds, matcher, paths, plan, settings
+from zap import commands, document, fixup, graph, kinds, matcher, paths, plan, settings
 from zap.document import Document, Path
 from zap.errors import ConfigError, Problem
 
@@ -59,11 +59,15 @@ class _Loading:
         self._load_fixups(os.path.join(folder, FIXUPS))
         surroundings = kinds.Surroundings(self._environ, folder, self._sources.keys())
         file = self._check(text, settings.File, surroundings)
+        drafts = list(_drafts(text, surroundings))
+        needs, problems = _needs(text, drafts)
+        self._problems += problems
+        self._problems += [problem for draft in drafts for problem in _contradictions(text, draft)]
         systems: tuple[plan.System, ...] = ()
         if file is not None:
             standard = list(self._sources)
             by_path = {path: self._load_fixups(path) for path in _fixup_paths(file)}
-            systems = _systems(file, text, folder, _Armory(self._fixups, standard, by_path))
+            systems = _systems(file, text, folder, needs, _Armory(self._fixups, standard, by_path))
         if self._problems:
             raise ConfigError(_presentable(self._problems))
         return Loaded(
@@ -72,6 +76,7 @@ class _Loading:
                 id=paths.plan_id(path),
                 systems=systems,
                 fixups=tuple(self._fixups[name] for name in sorted(self._fixups)),
+                is_watched=file is not None and file.watch_plan,
             ),
             files=tuple(dict.fromkeys([*self._files, *surroundings.files])),
             folders=tuple(dict.fromkeys(self._folders)),
@@ -175,14 +180,14 @@ def _problem(text: Document, model: type[settings.Model], details: ErrorDetails)
 
 
 def _unknown(key: str, model: type[settings.Model]) -> str:
-    if model is settings.Defaults and key in settings.System.model_fields and key in settings.File.model_fields:
+    if model is settings.Defaults and key in settings.System.settings() and key in settings.File.settings():
         return f'"{key}" stands beside defaults, not in them'
-    if model is settings.Defaults and key in settings.Job.model_fields:
+    if model is settings.Defaults and key in settings.Job.settings():
         return f'"{key}" is a setting of a single job and has no place in defaults'
     if model is settings.System:
-        hint = kinds.suggest(key, model.model_fields) or ' — a job belongs below "jobs:"'
+        hint = kinds.suggest(key, model.settings()) or ' — a job belongs below "jobs:"'
         return f'unknown key "{key}"{hint}'
-    return f'unknown key "{key}"{kinds.suggest(key, model.model_fields)}'
+    return f'unknown key "{key}"{kinds.suggest(key, model.settings())}'
 
 
 def _model_at(model: type[settings.Model], at: Path) -> type[settings.Model]:
@@ -190,7 +195,7 @@ def _model_at(model: type[settings.Model], at: Path) -> type[settings.Model]:
     annotation: Any = model
     for step in at:
         if isinstance(annotation, type) and issubclass(annotation, settings.Model):
-            field = annotation.model_fields.get(str(step))
+            field = annotation.settings().get(str(step))
             annotation = field.annotation if field else None
         else:
             annotation = (get_args(annotation) or (None,))[-1]
@@ -204,13 +209,145 @@ def _label(at: Path) -> str:
     match [step for step in at if isinstance(step, str)]:
         case ["systems", system, "jobs", job, *rest]:
             names = [f"{system}/{job}", *rest]
-        case ["systems", system, key, *rest] if key not in settings.System.model_fields:
+        case ["systems", system, key, *rest] if key not in settings.System.settings():
             names = [f"{system}/{key}", *rest]
         case ["systems", *names]:
             pass
         case names:
             pass
     return ": ".join(names)
+
+
+# What no setting knows of itself. Each job is looked at by itself, so that what is wrong with another hides nothing.
+
+
+class _Draft(NamedTuple):
+    """A job as it is written at `at`: those of its needs that are right, each with its place, and if all settings of it
+    are right, these together with those of its defaults.
+    """
+
+    name: str
+    at: Path
+    needs: list[tuple[Path, settings.Need]]
+    settings: dict[str, Any] | None
+
+    @property
+    def system(self) -> str:
+        return self.name.partition("/")[0]
+
+
+def _drafts(text: Document, surroundings: kinds.Surroundings) -> Iterator[_Draft]:
+    file = _mapping(text.data)
+    defaults = _attempt(settings.Defaults, file.get("defaults"), surroundings)
+    for system_name, written in _mapping(file.get("systems")).items():
+        system = _mapping(written)
+        layers = (defaults, _attempt(settings.Defaults, system.get("defaults"), surroundings))
+        is_long = "jobs" in system
+        for job_name, written_job in _mapping(system.get("jobs") if is_long else system).items():
+            if is_long or job_name not in settings.System.settings():
+                job = _attempt(settings.Job, written_job, surroundings)
+                at: Path = ("systems", system_name, "jobs", job_name)
+                yield _Draft(
+                    name=f"{system_name}/{job_name}",
+                    at=at,
+                    needs=list(_written_needs(_mapping(written_job).get("needs"), (*at, "needs"), surroundings)),
+                    settings=_merged(*layers, job) if job and all(layers) else None,
+                )
+
+
+def _written_needs(written: Any, at: Path, surroundings: kinds.Surroundings) -> Iterator[tuple[Path, settings.Need]]:
+    for row, item in enumerate(written if isinstance(written, list) else [written]):
+        if need := _attempt(settings.Need, item, surroundings):
+            yield (*at, row, "job"), need
+
+
+def _mapping(data: Any) -> dict[str, Any]:
+    return data if isinstance(data, dict) else {}
+
+
+def _attempt(model: type[_Model], data: Any, surroundings: kinds.Surroundings) -> _Model | None:
+    """The data as the model has it, or None: what is wrong with it has been told already."""
+    try:
+        return model.model_validate(data, context=surroundings)
+    except ValidationError:
+        return None
+
+
+def _needs(text: Document, drafts: Sequence[_Draft]) -> tuple[dict[str, tuple[plan.Need, ...]], list[Problem]]:
+    """What each job needs, by full names, and what is wrong with the names."""
+    names = [draft.name for draft in drafts]
+    known = set(names)
+    found: dict[str, tuple[plan.Need, ...]] = {}
+    places: dict[tuple[str, str], Path] = {}
+    problems: list[Problem] = []
+    for draft in drafts:
+        words = []
+        for at, need in draft.needs:
+            job = need.job if "/" in need.job else f"{draft.system}/{need.job}"
+            what = None
+            if job not in known:
+                what = _no_job(need.job, draft.system, names)
+            elif job == draft.name:
+                what = "a job cannot need itself"
+            elif first := places.get((draft.name, job)):
+                what = f"{job} is needed twice, first in line {text.value(first).line}"
+            if what is not None:
+                problems.append(Problem(text.value(at), _label(text.written(at)), what))
+            else:
+                places[draft.name, job] = at
+                words.append(need.word(job))
+        found[draft.name] = tuple(words)
+    return found, problems + list(_circles(text, places))
+
+
+def _no_job(name: str, system: str, names: Sequence[str]) -> str:
+    if "/" in name:
+        return f'there is no job "{name}"{kinds.suggest(name, names)}'
+    own = [other.removeprefix(f"{system}/") for other in names if other.startswith(f"{system}/")]
+    elsewhere = [other for other in names if other.endswith(f"/{name}")]
+    hint = f" — did you mean {' or '.join(elsewhere[:3])}?" if elsewhere else kinds.suggest(name, own)
+    if not hint and (inside := next((other for other in names if other.startswith(f"{name}/")), None)):
+        hint = f" — {name} is a system, and a need is one job of it, such as {inside}"
+    return f'there is no job "{name}" in {system}{hint}'
+
+
+_CIRCLES_MOST = 10  # jobs that all need each other have more than anybody reads
+
+
+def _circles(text: Document, places: Mapping[tuple[str, str], Path]) -> Iterator[Problem]:
+    """Each is told at the need that closes it; without that the next is looked for."""
+    edges: dict[str, list[str]] = {}
+    for job, needed in places:
+        edges.setdefault(job, []).append(needed)
+    for _ in range(_CIRCLES_MOST):
+        circle = graph.circle(edges)
+        if circle is None:
+            return
+        *_, job, needed = circle
+        edges[job].remove(needed)
+        at = places[job, needed]
+        what = f"the needs go in a circle: {' → '.join(circle)}"
+        yield Problem(text.value(at), _label(text.written(at)), what)
+
+
+def _contradictions(text: Document, draft: _Draft) -> Iterator[Problem]:
+    """What the job's settings, each of them right, do not say together."""
+    if draft.settings is None:
+        return
+    job = plan.Job(draft.name, "", (), "")._replace(**draft.settings)
+
+    def problem(at: tuple[str, ...], what: str) -> Problem:
+        return Problem(text.value((*draft.at, *at)), f"{draft.name}: {': '.join(at)}", what)
+
+    if not job.tty and not job.answers:
+        nothing = "there is nothing to type into, because tty is false and there are no answers"
+        if job.stop.keys is not None:
+            yield problem(("stop", "keys"), nothing)
+        if job.ping and job.ping.send is not None:
+            yield problem(("ping", "send"), nothing)
+    if job.ready.by == "exit" and job.restart == "always":
+        what = "by exit the job is never ready, because restart: always starts it again whenever it ends"
+        yield problem(("ready",), what)
 
 
 # From what is written to the plan.
@@ -248,7 +385,13 @@ def _is_for(fixup: plan.Fixup, texts: list[str]) -> bool:
     )
 
 
-def _systems(file: settings.File, text: Document, folder: str, armory: _Armory) -> tuple[plan.System, ...]:
+def _systems(
+    file: settings.File,
+    text: Document,
+    folder: str,
+    needs: Mapping[str, tuple[plan.Need, ...]],
+    armory: _Armory,
+) -> tuple[plan.System, ...]:
     systems = []
     for name, system in file.systems.items():
         at: Path = ("systems", name)
@@ -266,6 +409,7 @@ def _systems(file: settings.File, text: Document, folder: str, armory: _Armory) 
                     commands=pieces,
                     start=job.start,
                     fixups=armory.armed(written if job.fixups is None else job.fixups, texts),
+                    needs=needs[f"{name}/{job_name}"],
                     where=text.key(job_at),
                     **{"cwd": folder, **_merged(*layers, job)},
                 )
@@ -280,6 +424,9 @@ def _commands(job: settings.Job, text: Document, at: Path) -> tuple[plan.Command
     return tuple(plan.Command(piece.text, text.row(at, piece.row)) for piece in commands.split(job.commands[0]))
 
 
+_ALONE = ("commands", "title", "start", "fixups", "needs")  # what the plan has of these is more than what is written
+
+
 def _merged(*layers: settings.Defaults | None) -> dict[str, Any]:
     """The settings of a job as the plan names them, the later layer over the earlier."""
     merged: dict[str, Any] = {}
@@ -288,12 +435,17 @@ def _merged(*layers: settings.Defaults | None) -> dict[str, Any]:
         if layer is not None:
             given = layer.given()
             env |= given.pop("env", {})
-            merged |= {name: value for name, value in given.items() if name in settings.Defaults.model_fields}
+            merged |= {name: value for name, value in given.items() if name not in _ALONE}
     return {name: _word(value) for name, value in merged.items()} | {"env": tuple(env.items())}
 
 
 def _word(value: Any) -> Any:
     if isinstance(value, list):
         return tuple(map(_word, value))
-    is_model = isinstance(value, settings.Backoff | settings.Buffer | settings.Stop | settings.Answer)
-    return value.word() if is_model else value
+    return value.word() if isinstance(value, _WORDS) else value
+
+
+_WORDS = (
+    *(settings.Backoff, settings.Buffer, settings.Stop, settings.Answer),
+    *(settings.Ready, settings.Health, settings.Ping, settings.Hooks),
+)

@@ -95,11 +95,11 @@ class Line:
             call = wire.rest_of(call, answer)
         return wire.joined(tails)
 
-    def plan(self) -> Plan:
+    def plan(self, is_fresh: bool = False) -> Plan:
         from zap import wire
         from zap.plan import Plan
 
-        plan: Plan = wire.reader_of(Plan)(self.ask("plan"))
+        plan: Plan = wire.reader_of(Plan)(self.ask("plan", is_fresh=is_fresh))
         return plan
 
     def close(self) -> None:

@@ -5,14 +5,19 @@ from __future__ import annotations
 from enum import StrEnum
 from typing import Literal, NamedTuple
 
+from zap.plan import Need, Until
+
 Stream = Literal["out", "err", "zap"]
+Question = Literal["ready", "health", "ping", "watchdog"]
+KEYS = "keys"  # in the place of a signal's name
 LOG = "zap"  # what the runner's own log is called where a job's name is wanted
 
 
 class State(StrEnum):
-    """Where a job is in its life. A job at rest has no child and no timer."""
+    """Where a job is in its life. A job at rest has no child and no timer; one that is waiting has neither as well."""
 
     STOPPED = "stopped"
+    WAITING = "waiting"
     STARTING = "starting"
     RUNNING = "running"
     READY = "ready"
@@ -71,7 +76,8 @@ class Load(NamedTuple):
 class Became(NamedTuple):
     """The job is in another state now; `why` is a sentence part, `seconds` is how long a backoff will last.
 
-    `exit` is how the child of this epoch ended, if it has.
+    `exit` is how the child of this epoch ended, if it has. With `is_in_storm` it is one of many to which the same
+    happens: Stormed has told of them together.
     """
 
     job: str
@@ -80,6 +86,56 @@ class Became(NamedTuple):
     why: str = ""
     seconds: float | None = None
     exit: Status | None = None
+    is_in_storm: bool = False
+
+
+class Lack(NamedTuple):
+    """A need that is not met. With `is_hopeless` the job that is needed is at rest, or waits for one that is: somebody
+    has to do something.
+    """
+
+    job: str
+    until: Until
+    line: str | None = None
+    is_hopeless: bool = False
+
+
+class Waits(NamedTuple):
+    """What keeps a job from starting, or from being asked to end: `leavers` need it, and are ending first."""
+
+    job: str
+    epoch: int
+    lacks: tuple[Lack, ...] = ()
+    leavers: tuple[str, ...] = ()
+
+
+class Probed(NamedTuple):
+    """An answer to the question how the job is, or that none came; those that go well are told when the last did not.
+
+    `by` is what was asked, such as `tcp localhost:5432`; `said` is what the answer was, or what the probe printed last.
+    `times` answers in a row were like it, of the `most` at which the job is ready, or ended. The next question follows
+    in `seconds`. A newer one takes the place of one that a reader has not had yet. `when` is there in a row only: when
+    it was, on the wall.
+    """
+
+    job: str
+    epoch: int
+    question: Question
+    is_ok: bool
+    by: str
+    said: str = ""
+    times: int = 1
+    most: int = 1
+    seconds: float | None = None
+    when: float = 0.0
+
+
+class Notified(NamedTuple):
+    """The job has told how it is (STATUS of sd_notify(3))."""
+
+    job: str
+    epoch: int
+    status: str
 
 
 class Spawned(NamedTuple):
@@ -113,16 +169,17 @@ class CommandEnded(NamedTuple):
 
 
 class Exited(NamedTuple):
-    """The job's shell has ended, and what it said before has been read."""
+    """The job's shell has ended, and what it said before has been read. `is_in_storm` is as in Became."""
 
     job: str
     epoch: int
     status: Status
     seconds: float
+    is_in_storm: bool = False
 
 
 class Signalled(NamedTuple):
-    """A signal was sent to everything that belongs to the job."""
+    """A signal was sent to everything that belongs to the job; or, to end it, its `keys` were typed."""
 
     job: str
     epoch: int
@@ -203,6 +260,22 @@ class GaveUp(NamedTuple):
     why: str
 
 
+class HookStarted(NamedTuple):
+    job: str
+    epoch: int
+    hook: str
+    text: str
+
+
+class HookFailed(NamedTuple):
+    """What was to be run around the job's life did not end well; for `stop` it is the stop command."""
+
+    job: str
+    epoch: int
+    hook: str
+    why: str
+
+
 class Answered(NamedTuple):
     """A prompt was answered; `prompt` is the pattern, and the reply is not told."""
 
@@ -247,6 +320,8 @@ class Row(NamedTuple):
     `commands` is how many the job has, `command` the one that runs or ran last. `tasks` counts remedies that run.
     `lines` and `errors` (those of stream `err`) have been completed so far. `asking` are fixups that want approval,
     `ran` the commands that ran last, oldest first. `sent` is the signal that was sent last since the state changed.
+    `asked` is when it was last set on its way up, `up` when it was ready or done after that. `lacks` and `leavers` are
+    what it waits for, `probed` is the last answer of this run, by question, and `status` what the run told of itself.
     """
 
     job: str
@@ -268,6 +343,12 @@ class Row(NamedTuple):
     ran: tuple[Ran, ...] = ()
     tasks: int = 0
     sent: str = ""
+    asked: float | None = None
+    up: float | None = None
+    lacks: tuple[Lack, ...] = ()
+    leavers: tuple[str, ...] = ()
+    probed: tuple[Probed, ...] = ()
+    status: str = ""
     lines: int = 0
     errors: int = 0
     cpu: float = 0.0
@@ -280,6 +361,11 @@ class Row(NamedTuple):
     @property
     def is_at_rest(self) -> bool:
         return self.state.is_rest and not self.tasks
+
+    @property
+    def is_stuck(self) -> bool:
+        """Whether it waits for what will not happen by itself."""
+        return self.state is State.WAITING and any(lack.is_hopeless for lack in self.lacks)
 
     @property
     def code(self) -> int:
@@ -303,6 +389,19 @@ class Restated(NamedTuple):
     row: Row
 
 
+class Rewired(NamedTuple):
+    """Somebody has changed what the job needs, until the plan is reloaded."""
+
+    job: str
+    needs: tuple[Need, ...]
+
+
+class Removed(NamedTuple):
+    """The job is not in the plan any more, and has ended."""
+
+    job: str
+
+
 # Facts about the whole.
 
 
@@ -310,6 +409,32 @@ class Measured(NamedTuple):
     """What jobs use; those whose figures have not changed are left out."""
 
     loads: tuple[Load, ...]
+
+
+class Stormed(NamedTuple):
+    """Many jobs have failed within `seconds`; their restarts are spread. These, and those that follow, are told here
+    and not each by itself."""
+
+    jobs: tuple[str, ...]
+    seconds: float
+
+
+class Reloaded(NamedTuple):
+    """The plan is another one now: these jobs are new, are removed, are restarted, or go on with other settings.
+
+    A Restated for each job that is new comes before, a Removed for each that is removed comes when it has ended.
+    """
+
+    added: tuple[str, ...] = ()
+    removed: tuple[str, ...] = ()
+    restarted: tuple[str, ...] = ()
+    adapted: tuple[str, ...] = ()
+
+
+class NotReloaded(NamedTuple):
+    """The plan has changed, and is not right; everything goes on as before. `why` is a problem a line."""
+
+    why: str
 
 
 class Opened(NamedTuple):
@@ -339,6 +464,9 @@ Fact = (
     Became
     | Spawned
     | NotSpawned
+    | Waits
+    | Probed
+    | Notified
     | CommandStarted
     | CommandEnded
     | Exited
@@ -353,9 +481,16 @@ Fact = (
     | Fixed
     | FixFailed
     | GaveUp
+    | HookStarted
+    | HookFailed
     | Answered
     | Overloaded
     | Relieved
+    | Stormed
+    | Rewired
+    | Removed
+    | Reloaded
+    | NotReloaded
     | Opened
     | Skipped
     | Closed

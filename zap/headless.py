@@ -36,14 +36,22 @@ SIGNS = {State.DONE: "✓", State.FAILED: "✗", State.STOPPED: "■"}
 
 
 class Options(NamedTuple):
-    """What to run and how to tell of it. `has_colour` and `is_terminal` are about standard output."""
+    """What to run and how to tell of it. `has_colour` and `is_terminal` are about standard output.
+
+    `needed` are jobs that run because those need them: they are told of as well, but nobody waits for their end.
+    """
 
     jobs: tuple[str, ...]
+    needed: tuple[str, ...] = ()
     until: Literal["ready", "done"] = "done"
     is_quiet: bool = False
     is_json: bool = False
     has_colour: bool = False
     is_terminal: bool = False
+
+    @property
+    def shown(self) -> tuple[str, ...]:
+        return (*self.needed, *self.jobs)
 
 
 async def run(session: Session, options: Options, fd: int, caught: Sequence[int] = ()) -> int:
@@ -73,13 +81,14 @@ class _Headless:
         self._options = options
         self._board = board
         self._paper = _Paper(fd)
-        self._scribe = Scribe(options.jobs, Manner(options.is_json, options.has_colour))
-        self._seen = dict.fromkeys(options.jobs, 0)  # the newest line of a job that was told
+        self._scribe = Scribe(options.shown, Manner(options.is_json, options.has_colour))
+        self._seen = dict.fromkeys(options.shown, 0)  # the newest line of a job that was told
         self._last: dict[str, int] = {}  # the newest line that a job has, told or not
         self._last_words: dict[str, str] = {}
         self._prompting: set[str] = set()  # jobs whose unfinished lines will be looked at
         self._signals: list[int] = []
         self._first_failed: str | None = None
+        self._is_in_vain = False  # a job was waited for that could not start, because of others
         self._begun: set[asyncio.Task[None]] = set()
         self._is_closing = False
         self._has_status = False
@@ -94,9 +103,9 @@ class _Headless:
             await self._on_event(event)
         if status:
             status.cancel()
-        for job in self._options.jobs:
+        for job in self._options.shown:
             await self._tell_lines(job)
-        for job in self._options.jobs:
+        for job in self._options.shown:
             if self._board.rows[job].state is State.FAILED:
                 self._last_words[job] = await self._hear_last_words(job)
         code = self._code()
@@ -136,9 +145,12 @@ class _Headless:
             self._last[fact.job] = fact.last
             if fact.job in self._seen:
                 await self._tell_lines(fact.job)
-        elif isinstance(fact, events.Became | events.Restated):
-            if self._board.rows[fact.job].state is State.FAILED and self._first_failed is None:
+        elif isinstance(fact, events.Became | events.Restated | events.Waits):
+            row = self._board.rows[fact.job]
+            if row.state is State.FAILED and self._first_failed is None:
                 self._first_failed = fact.job
+            if fact.job in self._options.jobs and (row.is_stuck or (row.state is State.STOPPED and row.why)):
+                self._is_in_vain = True
             if self._is_over(fact.job):
                 self._close()
         elif isinstance(fact, events.Fixed | events.FixFailed) and self._is_over(fact.job):
@@ -159,7 +171,7 @@ class _Headless:
     def _is_at_end(self, job: str) -> bool:
         row = self._board.rows[job]
         is_up = self._options.until == "ready" and row.state is State.READY
-        return row.epoch > 0 and (row.is_at_rest or is_up)
+        return bool(row.epoch or row.begun) and (row.is_at_rest or row.is_stuck or is_up)
 
     # Lines.
 
@@ -217,7 +229,7 @@ class _Headless:
         return self._options.is_terminal and not self._options.is_json and not self._options.is_quiet
 
     async def _tell_status(self, now: float) -> None:
-        rows = [row for job in self._options.jobs if not (row := self._board.rows[job]).is_at_rest]
+        rows = [row for job in self._options.shown if not (row := self._board.rows[job]).is_at_rest]
         told = " · ".join(doing(row, time.time()) for row in rows)
         text = f"{seconds(now - self._began)} · {told or 'ending'}"
         if self._signals:
@@ -233,10 +245,12 @@ class _Headless:
             return 128 + self._signals[0]
         if self._paper.is_torn:
             return 128 + signal.SIGPIPE
-        return (self._board.rows[self._first_failed].code or 1) if self._first_failed else 0
+        if self._first_failed:
+            return self._board.rows[self._first_failed].code or 1
+        return 1 if self._is_in_vain else 0
 
     def _summary(self, code: int) -> str:
-        rows = [self._board.rows[job] for job in self._options.jobs]
+        rows = [self._board.rows[job] for job in self._options.shown]
         took = time.monotonic() - self._began
         if self._options.is_json:
             jobs = [_outcome(row, self._last_words.get(row.job)) for row in rows]
@@ -254,7 +268,7 @@ class _Headless:
             parts.append(f"↺ {row.restarts}")
         parts += [f"🔧 {name}{times}" for name, times in _counted(row.fixups)]
         parts += [f"🔧 {name}{times} did not help" for name, times in _counted(row.gave_up)]
-        if row.state is State.FAILED:
+        if row.why and row.state in (State.FAILED, State.STOPPED):
             parts.append(row.why)
         told = f"  {sign} {row.job:<{width}}  {'  '.join(parts)}"
         words = self._last_words.get(row.job)

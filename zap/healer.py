@@ -26,7 +26,7 @@ class Healer:
     """
 
     def __init__(self, heal: Heal) -> None:
-        self._heal = heal
+        self.heal = heal
         self._ledger = Ledger()
         self._told: dict[str, tuple[int, set[str]]] = {}  # by job: the epoch, and the fixups that it was told of
 
@@ -43,7 +43,7 @@ class Healer:
         filled = fill(fixup, call.captures)
         if isinstance(filled, Refused):
             return Verdict((matched, events.GaveUp(job.name, epoch, fixup.name, filled.why)))
-        if fixup.mode == "ask" and self._heal != "all":
+        if fixup.mode == "ask" and self.heal != "all":
             what = (filled.commands, tuple(fixup.effects))
             return Verdict((matched, events.Proposed(job.name, epoch, fixup.name, call.line, *what)))
         if not self._ledger.spend(job.name, fixup, now):

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import difflib
+import ipaddress
 import os
 import re
 import shlex
 import signal
+import urllib.parse
 import warnings
 from collections.abc import Callable, Collection, Iterable, Mapping
 from typing import Annotated, Any, get_args
@@ -14,15 +16,17 @@ from typing import Annotated, Any, get_args
 from pydantic import GetCoreSchemaHandler, GetJsonSchemaHandler
 from pydantic_core import CoreSchema, PydanticCustomError, core_schema
 
-from zap import plan, units
+from zap import matcher, plan, units
 from zap.plan import KIB, MIB
 
 Schema = dict[str, Any]
 
 FEWEST_LINES = 100
 FEWEST_BYTES = 64 * KIB  # one read
+SHORTEST_INTERVAL = 0.1  # seconds between two probes: each costs a connection or a process
 
 _LONGEST_SHOWN = 50
+_HIGHEST_PORT = 65535
 
 SIGNALS = tuple(sorted(name.name.removeprefix("SIG") for name in signal.Signals))
 
@@ -207,6 +211,21 @@ def _read_duration(text: str) -> float:
     return seconds
 
 
+def _read_moment(text: str) -> float:
+    """Seconds, and not none at all."""
+    seconds = _read_duration(text)
+    if seconds <= 0:
+        raise wrong(f"{shown(text)} is too short — it must be more than 0")
+    return seconds
+
+
+def _read_interval(text: str) -> float:
+    seconds = _read_duration(text)
+    if seconds < SHORTEST_INTERVAL:
+        raise wrong(f"{shown(text)} is too short — at least {SHORTEST_INTERVAL * 1000:g}ms")
+    return seconds
+
+
 def _read_size(text: str) -> int:
     found = re.fullmatch(r"(\d{1,12})\s*(?:([KMG])(?:iB|B)?|B)?", text, re.ASCII | re.IGNORECASE)
     if not found:
@@ -295,6 +314,53 @@ def _read_prompt(text: str) -> str:
     return text
 
 
+def _read_pattern(text: str) -> str:
+    if why := matcher.check(text):
+        raise wrong(why)
+    return text
+
+
+def _read_keys(text: str) -> str:
+    if not text:
+        raise wrong("expected keys, not an empty text")
+    return text
+
+
+def _read_address(text: str) -> str:
+    """`host:port`; a host that is an IPv6 address is in brackets."""
+    found = re.fullmatch(r"(?:(?P<host>[\w.-]*|\[(?P<six>[^\s\[\]]+)\]):)?(?P<port>[0-9]+)", text)
+    if not found or not _is_ipv6(found["six"]):
+        raise wrong(f"{shown(text)} is not an address — write such as 5432, localhost:5432, '[::1]:5432'")
+    port = found["port"].lstrip("0")
+    if not port or len(port) > 5 or int(port) > _HIGHEST_PORT:
+        raise wrong(f"{found['port']} is not a port (1–{_HIGHEST_PORT})")
+    return f"{found['host'] or 'localhost'}:{port}"
+
+
+def _is_ipv6(text: str | None) -> bool:
+    try:
+        return text is None or bool(ipaddress.IPv6Address(text))
+    except ValueError:
+        return False
+
+
+def _read_url(text: str) -> str:
+    if not text.startswith(("http://", "https://")):
+        raise wrong(f"{shown(text)} is not a URL — it begins with http:// or https://")
+    if not text.isprintable() or " " in text:
+        raise wrong(f"{shown(text)} is not a URL: there is a space or a control character in it")
+    try:
+        parts = urllib.parse.urlsplit(text)
+        is_right = parts.port != 0
+    except ValueError:
+        is_right = False
+    if not is_right:
+        raise wrong(f"{shown(text)} is not a URL: its host or its port is wrong")
+    if not parts.hostname:
+        raise wrong(f"{shown(text)} is not a URL: there is no host in it")
+    return text
+
+
 def _read_budget(text: str) -> plan.Budget:
     found = re.fullmatch(r"(\d{1,6})\s+in\s+(\S+)", text, re.ASCII)
     if not found or not int(found[1]):
@@ -304,6 +370,8 @@ def _read_budget(text: str) -> plan.Budget:
 
 TEXT_SCHEMA: Schema = {"type": ["string", "number", "boolean"]}
 DURATION_SCHEMA: Schema = {"type": ["number", "string"], "minimum": 0, "examples": ["500ms", "10s", "2m", "1h30m"]}
+_MOMENT_SCHEMA: Schema = {"type": ["number", "string"], "exclusiveMinimum": 0, "examples": ["500ms", "10s", "2m"]}
+_INTERVAL_SCHEMA = DURATION_SCHEMA | {"minimum": SHORTEST_INTERVAL}
 
 Text = Annotated[str, Scalar("text", str, TEXT_SCHEMA)]
 AnyPath = Annotated[
@@ -325,6 +393,9 @@ Name = Annotated[str, Scalar("a name", _read_name, {"type": "string", "pattern":
 Variable = Annotated[str, Scalar("a variable's name", _read_variable, {"type": "string"}, is_shell=True)]
 Flag = Annotated[bool, Scalar("true or false", _read_flag, {"type": "boolean"})]
 Duration = Annotated[float, Scalar("a duration", _read_duration, DURATION_SCHEMA)]
+Moment = Annotated[float, Scalar("a duration above 0", _read_moment, _MOMENT_SCHEMA)]
+Interval = Annotated[float, Scalar(f"a duration from {SHORTEST_INTERVAL * 1000:g}ms", _read_interval, _INTERVAL_SCHEMA)]
+Count = Annotated[int, _whole("a whole number from 1", 1)]
 Tries = Annotated[
     int | None,
     Scalar(
@@ -334,6 +405,7 @@ Tries = Annotated[
     ),
 ]
 Code = Annotated[int, _whole("an exit code (0–255)", 0, 255)]
+HttpStatus = Annotated[int, _whole("an HTTP status (100–599)", 100, 599)]
 Lines = Annotated[int, _whole(f"a whole number from {FEWEST_LINES}", FEWEST_LINES)]
 Size = Annotated[int, Scalar("a size", _read_size, {"type": ["integer", "string"], "examples": ["512k", "8MiB"]})]
 Factor = Annotated[float, _number("a number from 1 to 100", 1, 100)]
@@ -344,6 +416,21 @@ Signal = Annotated[
 ]
 Prompt = Annotated[str, Scalar("a pattern", _read_prompt, {"type": "string", "format": "regex"})]
 Pattern = Annotated[str, Scalar("a pattern (RE2)", str, {"type": "string"})]
+LinePattern = Annotated[str, Scalar("a pattern (RE2)", _read_pattern, {"type": "string"}, is_shell=True)]
+JobName = Annotated[str, Scalar("a job's name", _read_filled("a job's name"), {"type": "string"})]
+Keys = Annotated[str, Scalar("keys", _read_keys, TEXT_SCHEMA)]
+Address = Annotated[
+    str,
+    Scalar(
+        "an address, such as 5432, localhost:5432",
+        _read_address,
+        {"type": ["integer", "string"], "examples": [5432, "localhost:5432", "[::1]:5432"]},
+    ),
+]
+Url = Annotated[
+    str,
+    Scalar("a URL, such as http://localhost:8080/", _read_url, {"type": "string", "pattern": "^https?://"}),
+]
 Budget = Annotated[plan.Budget, Scalar("a budget, such as 3 in 10m", _read_budget, {"type": "string"})]
 
 

@@ -15,7 +15,10 @@ from zap.plan import Job, Then
 
 PATIENCE = 0.3  # seconds; a program that has just printed its error is mostly on its way out: let it end by itself
 KILL_AGAIN = 1.0  # seconds between KILLs, for what was born during the last one
-REMEDY_MOST = 600.0  # seconds; a remedy that takes longer is ended and has failed
+TASK_MOST = 600.0  # seconds; a hook or a remedy that takes longer is ended and has failed
+INSTANT = 1.0  # seconds; who ends sooner by itself may do so for ever, and keep the machine busy with it
+INSTANT_STARTS = 10  # in any minute
+MINUTE = 60.0
 GOLDEN = 0.6180339887498949  # steps by this share of 1 never fall into a rhythm: a jitter without chance
 
 
@@ -26,11 +29,13 @@ class After(Enum):
     START = "start"
     FIX = "fix"
     JUDGE = "judge"
+    FAIL = "fail"
 
 
 class Ladder(Enum):
     """How far the ending of a job has gone."""
 
+    HELD = "held"
     LEAVING = "leaving"
     ASKED = "asked"
     KILLED = "killed"
@@ -48,6 +53,8 @@ class Run(NamedTuple):
     """What the machine knows of a job. `epoch` counts its children; `exit` is how child `exit_epoch` ended.
 
     `failures` counts failed runs since the last healthy one. `seed` (0–1) is the job's share of chance, for jitter.
+    `rung` counts what it was asked to end by, `is_busy` while a hook or a remedy of its runs. `quick` is when runs
+    began that ended at once, one after the other; `spread` is how many seconds its next start gives way to others.
     """
 
     state: State = State.STOPPED
@@ -60,9 +67,14 @@ class Run(NamedTuple):
     failures: int = 0
     after: After = After.REST
     ladder: Ladder = Ladder.LEAVING
+    rung: int = 0
+    is_busy: bool = False
+    is_hurried: bool = False
     call: Call | None = None
     why: str = ""
     seed: float = 0.0
+    quick: tuple[float, ...] = ()
+    spread: float = 0.0
 
 
 # Inputs: what the machine is told. Facts about a child carry its epoch; the stale ones are ignored.
@@ -73,11 +85,28 @@ class Start(NamedTuple):
 
 
 class Stop(NamedTuple):
+    """`is_held`: others that need the job are ending first; Go follows when they have. `why` is empty for a person."""
+
     is_hurried: bool = False
+    is_held: bool = False
+    why: str = ""
 
 
 class Restart(NamedTuple):
-    pass
+    """As Stop, and then a start."""
+
+    is_held: bool = False
+    why: str = ""
+
+
+class Go(NamedTuple):
+    """Nobody is in its way any more: whom it waited for is there, or those who need it have ended."""
+
+
+class Skip(NamedTuple):
+    """Whom it waits for will not be there."""
+
+    why: str
 
 
 class Spawned(NamedTuple):
@@ -85,6 +114,19 @@ class Spawned(NamedTuple):
 
 
 class NotSpawned(NamedTuple):
+    epoch: int
+    why: str
+
+
+class Passed(NamedTuple):
+    """It is ready, by the sign that its settings name."""
+
+    epoch: int
+
+
+class Unwell(NamedTuple):
+    """It lives, and does not do what it should."""
+
     epoch: int
     why: str
 
@@ -103,13 +145,17 @@ class Fix(NamedTuple):
 
 
 class Exited(NamedTuple):
-    """The shell has ended; `has_left` when others of its family have not; `at` says during which command."""
+    """The shell has ended; `has_left` when others of its family have not; `at` says during which command.
+
+    `spread` seconds its next start shall give way, because many have failed at once.
+    """
 
     epoch: int
     status: Status
     has_left: bool = False
     at: str = ""
     call: Call | None = None
+    spread: float = 0.0
 
 
 class Emptied(NamedTuple):
@@ -118,8 +164,8 @@ class Emptied(NamedTuple):
     epoch: int
 
 
-class Remedied(NamedTuple):
-    """The remedy ended; `why` says what went wrong, and is empty when nothing did."""
+class TaskEnded(NamedTuple):
+    """The hook or the remedy ended; `why` says what went wrong, and is empty when nothing did."""
 
     epoch: int
     why: str = ""
@@ -129,7 +175,8 @@ class Due(NamedTuple):
     """The time that `due` asked for has come."""
 
 
-Input = Start | Stop | Restart | Fix | Spawned | NotSpawned | Called | Exited | Emptied | Remedied | Due
+Wish = Start | Stop | Restart | Fix
+Input = Wish | Go | Skip | Spawned | NotSpawned | Passed | Unwell | Called | Exited | Emptied | TaskEnded | Due
 
 
 # Actions: what the machine wants done.
@@ -141,8 +188,14 @@ class Spawn(NamedTuple):
     epoch: int
 
 
+class Prepare(NamedTuple):
+    """Run the hook `before_start`; answer with TaskEnded."""
+
+
 class AskToEnd(NamedTuple):
-    """Ask the job, and all of its family, to end: its stop command or signal."""
+    """Ask the job, and all of its family, to end, by this rung of its ladder (see `rungs`)."""
+
+    rung: int
 
 
 class Kill(NamedTuple):
@@ -150,16 +203,20 @@ class Kill(NamedTuple):
 
 
 class Heal(NamedTuple):
-    """Run the fixup's remedy; answer with Remedied."""
+    """Run the fixup's remedy; answer with TaskEnded."""
 
     call: Call
 
 
-class EndRemedy(NamedTuple):
-    """KILL the remedy; Remedied follows."""
+class Tidy(NamedTuple):
+    """Run the hook `after_stop`; answer with TaskEnded."""
 
 
-Action = Spawn | AskToEnd | Kill | Heal | EndRemedy
+class EndTask(NamedTuple):
+    """KILL the hook or the remedy; TaskEnded follows."""
+
+
+Action = Prepare | Spawn | AskToEnd | Kill | Heal | Tidy | EndTask
 Step = tuple[Run, tuple[Action, ...]]
 Rule = Callable[[Run, Input, Job, float], Step]
 
@@ -189,24 +246,50 @@ def delay(job: Job, failures: int, chance: float) -> float:
     return seconds * (1 + backoff.jitter * (2 * chance - 1))
 
 
+def rungs(job: Job) -> tuple[str, ...]:
+    """By what a job is asked to end, one after the other: "" are its keys, the others are signals. KILL follows."""
+    return (*([""] if job.stop.keys is not None else []), *job.stop.signals)
+
+
 # The rules, in the order of a life.
 
 
-def _begin(run: Run, now: float) -> Step:
+def _enter(run: Run, job: Job, now: float) -> Step:
+    """On its way up. Who needs others waits for them, also for those who are there: Go comes at once then."""
+    if not job.needs:
+        return _begin(run, job, now)
+    return run._replace(state=State.WAITING, is_wanted=True, since=now, due=None, call=None, why=""), ()
+
+
+def _begin(run: Run, job: Job, now: float) -> Step:
     """Ask for the next child; what the last one left behind in the run ends here."""
     epoch = run.epoch + 1
-    fresh = Run(
-        State.STARTING, True, epoch, now, exit=run.exit, exit_epoch=run.exit_epoch, failures=run.failures, seed=run.seed
-    )
-    return fresh, (Spawn(epoch),)
+    fresh = Run(State.STARTING, True, epoch, now, exit=run.exit, exit_epoch=run.exit_epoch, after=After.JUDGE)
+    fresh = fresh._replace(failures=run.failures, seed=run.seed, quick=run.quick)
+    if job.hooks.before_start is None:
+        return fresh, (Spawn(epoch),)
+    return fresh._replace(is_busy=True, due=now + TASK_MOST), (Prepare(),)
 
 
 def _rest(run: Run, state: State, why: str, now: float) -> Step:
-    return run._replace(state=state, since=now, due=None, call=None, why=why), ()
+    return run._replace(state=state, since=now, due=None, is_busy=False, call=None, why=why, quick=()), ()
 
 
 def start(run: Run, given: Input, job: Job, now: float) -> Step:
-    return _begin(run._replace(failures=0), now)
+    return _enter(run._replace(failures=0, quick=()), job, now)
+
+
+def go(run: Run, given: Input, job: Job, now: float) -> Step:
+    return _begin(run, job, now)
+
+
+def ask_now(run: Run, given: Input, job: Job, now: float) -> Step:
+    return _ask(run, run.after, now, job) if run.ladder is Ladder.HELD else (run, ())
+
+
+def skip(run: Run, given: Input, job: Job, now: float) -> Step:
+    assert isinstance(given, Skip)
+    return _rest(run._replace(is_wanted=False), State.STOPPED, given.why, now)
 
 
 def want(run: Run, given: Input, job: Job, now: float) -> Step:
@@ -217,7 +300,20 @@ def unwant(run: Run, given: Input, job: Job, now: float) -> Step:
     return run._replace(is_wanted=False), ()
 
 
-def start_after_stop(run: Run, given: Input, job: Job, now: float) -> Step:
+def want_anew(run: Run, given: Input, job: Job, now: float) -> Step:
+    """Who was stopped while its hook ran begins anew when that has ended."""
+    return run._replace(is_wanted=True, after=After.START if run.after is After.REST else run.after), ()
+
+
+def abort(run: Run, given: Input, job: Job, now: float) -> Step:
+    assert isinstance(given, Stop)
+    unwanted = run._replace(is_wanted=False, why=given.why)
+    if not run.is_busy:
+        return unwanted, ()
+    return unwanted._replace(after=After.REST, due=None), _end_task(run)
+
+
+def start_next(run: Run, given: Input, job: Job, now: float) -> Step:
     after = run.after if isinstance(given, Start) and run.after is not After.REST else After.START
     return run._replace(is_wanted=True, after=after), ()
 
@@ -225,19 +321,45 @@ def start_after_stop(run: Run, given: Input, job: Job, now: float) -> Step:
 def spawned(run: Run, given: Input, job: Job, now: float) -> Step:
     if not run.is_wanted:
         return _ask(run, After.REST, now, job)
-    up = run._replace(state=State.RUNNING, since=now, due=now + job.settle)
+    up = run._replace(state=State.RUNNING, since=now, due=now + job.settle if job.ready.by == "settle" else None)
     return up, ()
 
 
 def not_spawned(run: Run, given: Input, job: Job, now: float) -> Step:
     assert isinstance(given, NotSpawned)
+    return _cannot_start(run, given.why, job, now)
+
+
+def prepared(run: Run, given: Input, job: Job, now: float) -> Step:
+    """The hook has ended, and the child may come; or somebody has ended the hook."""
+    assert isinstance(given, TaskEnded)
+    free = run._replace(is_busy=False, due=None)
+    if run.is_wanted and run.after is After.START:
+        return _enter(free._replace(failures=0), job, now)
+    if not run.is_wanted or given.why:
+        return _cannot_start(free, f"before_start: {_cut_short(run) or given.why}", job, now)
+    return free, (Spawn(run.epoch),)
+
+
+def _cannot_start(run: Run, why: str, job: Job, now: float) -> Step:
     if not run.is_wanted:
-        return _rest(run, State.STOPPED, "", now)
-    return _fail(run, given.why, job, now)
+        return _rest(run, State.STOPPED, run.why, now)
+    return _fail(_was_quick(run, now), why, job, now)
+
+
+def _cut_short(run: Run) -> str:
+    """What is to be said of a task that took too long."""
+    return f"took longer than {TASK_MOST:.0f} s" if run.due is None else ""
 
 
 def ready(run: Run, given: Input, job: Job, now: float) -> Step:
-    return run._replace(state=State.READY, due=run.since + healthy_after(job)), ()
+    due = max(now + job.settle, run.since + healthy_after(job))
+    return run._replace(state=State.READY, due=due), ()
+
+
+def unwell(run: Run, given: Input, job: Job, now: float) -> Step:
+    assert isinstance(given, Unwell)
+    return _ask(run._replace(why=given.why), After.FAIL, now, job)
 
 
 def healthy(run: Run, given: Input, job: Job, now: float) -> Step:
@@ -249,10 +371,10 @@ def called(run: Run, given: Input, job: Job, now: float) -> Step:
     return _leave(run, given.call, now)
 
 
-def called_ending(run: Run, given: Input, job: Job, now: float) -> Step:
+def called_late(run: Run, given: Input, job: Job, now: float) -> Step:
     """What is left of a job that ended by itself still speaks; one that a person stopped is never healed."""
     assert isinstance(given, Called)
-    if run.after is not After.JUDGE:
+    if run.after is not After.JUDGE or run.is_busy:
         return run, ()
     return run._replace(after=After.FIX, call=given.call), ()
 
@@ -260,7 +382,7 @@ def called_ending(run: Run, given: Input, job: Job, now: float) -> Step:
 def fix(run: Run, given: Input, job: Job, now: float) -> Step:
     """Nothing of the job lives: its remedy can run at once."""
     assert isinstance(given, Fix)
-    return _over(_wish_to_fix(run, given.call), After.FIX, job, now)
+    return _next(_wish_to_fix(run, given.call), After.FIX, job, now)
 
 
 def fix_up(run: Run, given: Input, job: Job, now: float) -> Step:
@@ -268,7 +390,7 @@ def fix_up(run: Run, given: Input, job: Job, now: float) -> Step:
     return _leave(run._replace(failures=0), given.call, now)
 
 
-def fix_ending(run: Run, given: Input, job: Job, now: float) -> Step:
+def fix_next(run: Run, given: Input, job: Job, now: float) -> Step:
     """The grace that runs already goes on; also one that a person stopped is healed when a person wants that."""
     assert isinstance(given, Fix)
     return _wish_to_fix(run, given.call)._replace(after=After.FIX), ()
@@ -291,59 +413,97 @@ def _leave(run: Run, call: Call, now: float) -> Step:
     return leaving, ()
 
 
-def _ask(run: Run, after: After, now: float, job: Job) -> Step:
-    asked = run._replace(state=State.STOPPING, since=now, due=now + job.grace, after=after, ladder=Ladder.ASKED)
-    return asked, (AskToEnd(),)
+def _ask(run: Run, after: After, now: float, job: Job, is_held: bool = False) -> Step:
+    """From here on the grace runs; but not yet while others that need the job are ending."""
+    asked = run._replace(state=State.STOPPING, since=now, after=after, rung=0)
+    if is_held:
+        return asked._replace(ladder=Ladder.HELD, due=None), ()
+    return asked._replace(ladder=Ladder.ASKED, due=_rung_over(asked, job)), (AskToEnd(0),)
+
+
+def _rung_over(run: Run, job: Job) -> float:
+    """When the next rung's turn is. The rungs share the grace, so that KILL comes when it is over, however many."""
+    return run.since + job.grace * (run.rung + 1) / len(rungs(job))
 
 
 def _kill(run: Run, after: After, now: float) -> Step:
-    killed = run._replace(state=State.STOPPING, since=now, due=now + KILL_AGAIN, after=after, ladder=Ladder.KILLED)
+    since = run.since if run.state is State.STOPPING else now
+    killed = run._replace(state=State.STOPPING, since=since, due=now + KILL_AGAIN, after=after, ladder=Ladder.KILLED)
     return killed, (Kill(),)
 
 
 def stop(run: Run, given: Input, job: Job, now: float) -> Step:
     assert isinstance(given, Stop)
-    unwanted = run._replace(is_wanted=False, call=None, why="")
-    return _kill(unwanted, After.REST, now) if given.is_hurried else _ask(unwanted, After.REST, now, job)
+    unwanted = run._replace(is_wanted=False, is_hurried=given.is_hurried, call=None, why=given.why)
+    if given.is_hurried:
+        return _kill(unwanted, After.REST, now)
+    return _ask(unwanted, After.REST, now, job, given.is_held)
 
 
 def stop_ending(run: Run, given: Input, job: Job, now: float) -> Step:
-    """The grace that runs already goes on: asking twice does not make it longer."""
+    """The grace that runs already goes on: asking twice does not make it longer. A clean-up ends by itself."""
     assert isinstance(given, Stop)
-    unwanted = run._replace(is_wanted=False, after=After.REST, call=None, why="")
+    unwanted = run._replace(
+        is_wanted=False,
+        is_hurried=run.is_hurried or given.is_hurried,
+        after=After.REST,
+        call=None,
+        why=given.why,
+    )
+    if run.is_busy and given.is_hurried:
+        return unwanted._replace(due=None), _end_task(run)
+    if run.is_busy:
+        return unwanted, ()
     if given.is_hurried:
         return _kill(unwanted, After.REST, now)
     if run.ladder is Ladder.LEAVING:
-        return _ask(unwanted, After.REST, now, job)
+        return _ask(unwanted, After.REST, now, job, given.is_held)
     return unwanted, ()
 
 
-def stop_waiting(run: Run, given: Input, job: Job, now: float) -> Step:
-    return _rest(run._replace(is_wanted=False), State.STOPPED, "", now)
+def _end_task(run: Run) -> tuple[Action, ...]:
+    """Once: where there is no timer any more, it was told so already."""
+    return (EndTask(),) if run.due is not None else ()
 
 
-def stop_healing(run: Run, given: Input, job: Job, now: float) -> Step:
-    return run._replace(is_wanted=False, due=None), (EndRemedy(),)
+def stop_idle(run: Run, given: Input, job: Job, now: float) -> Step:
+    assert isinstance(given, Stop)
+    return _rest(run._replace(is_wanted=False), State.STOPPED, given.why, now)
+
+
+def abort_fix(run: Run, given: Input, job: Job, now: float) -> Step:
+    assert isinstance(given, Stop)
+    unwanted = run._replace(is_wanted=False, after=After.REST, due=None, why=given.why)
+    return unwanted, _end_task(run)
 
 
 def restart(run: Run, given: Input, job: Job, now: float) -> Step:
-    return _ask(run._replace(is_wanted=True), After.START, now, job)
+    assert isinstance(given, Restart)
+    return _ask(run._replace(is_wanted=True, why=given.why), After.START, now, job, given.is_held)
 
 
 def exited(run: Run, given: Input, job: Job, now: float) -> Step:
     """The shell ended by itself."""
     assert isinstance(given, Exited)
     over = run._replace(exit=given.status, exit_epoch=run.epoch, why=f"{given.status}{given.at}", call=given.call)
+    over = over._replace(spread=given.spread, quick=())
+    if now - run.since < INSTANT:
+        over = _was_quick(over._replace(quick=run.quick), run.since)
     after = After.FIX if given.call else After.JUDGE
     return _ask(over, after, now, job) if given.has_left else _over(over, after, job, now)
 
 
-def exited_ending(run: Run, given: Input, job: Job, now: float) -> Step:
+def _was_quick(run: Run, began: float) -> Run:
+    return run._replace(quick=(*run.quick[1 - INSTANT_STARTS :], began))
+
+
+def ended(run: Run, given: Input, job: Job, now: float) -> Step:
+    """Who was left to end by itself, or still waited to be asked, leaves the rest of its family to be asked now."""
     assert isinstance(given, Exited)
     over = run._replace(exit=given.status, exit_epoch=run.epoch)
     if not given.has_left:
         return _over(over, run.after, job, now)
-    return _ask(over, run.after, now, job) if run.ladder is Ladder.LEAVING else (over, ())
+    return _ask(over, run.after, now, job) if run.ladder in (Ladder.LEAVING, Ladder.HELD) else (over, ())
 
 
 def emptied(run: Run, given: Input, job: Job, now: float) -> Step:
@@ -351,17 +511,43 @@ def emptied(run: Run, given: Input, job: Job, now: float) -> Step:
 
 
 def climb(run: Run, given: Input, job: Job, now: float) -> Step:
-    return _ask(run, run.after, now, job) if run.ladder is Ladder.LEAVING else _kill(run, run.after, now)
+    """The time of the rung, or of the clean-up, is over."""
+    if run.is_busy:
+        return run._replace(due=None), (EndTask(),)
+    if run.ladder is Ladder.LEAVING:
+        return _ask(run, run.after, now, job)
+    if run.ladder is Ladder.ASKED and run.rung + 1 < len(rungs(job)):
+        higher = run._replace(rung=run.rung + 1)
+        return higher._replace(due=_rung_over(higher, job)), (AskToEnd(higher.rung),)
+    return _kill(run, run.after, now)
 
 
 def _over(run: Run, after: After, job: Job, now: float) -> Step:
-    """All that belonged to the child has ended: what now?"""
+    """All that belonged to the child has ended. Before anything else its clean-up runs, if there is time for that;
+    it has a grace of its own."""
+    if job.hooks.after_stop is None or run.is_hurried:
+        return _next(run, after, job, now)
+    since = run.since if run.state is State.STOPPING else now
+    tidying = run._replace(state=State.STOPPING, since=since, after=after, ladder=Ladder.ASKED)
+    return tidying._replace(is_busy=True, due=now + job.grace), (Tidy(),)
+
+
+def tidied(run: Run, given: Input, job: Job, now: float) -> Step:
+    """What went wrong with the clean-up is told, and nothing else: the job itself has ended as it has."""
+    return _next(run._replace(is_busy=False), run.after, job, now)
+
+
+def _next(run: Run, after: After, job: Job, now: float) -> Step:
+    """Nothing of it is there any more: what now?"""
     if not run.is_wanted or after is After.REST:
-        return _rest(run, State.STOPPED, "", now)
+        return _rest(run, State.STOPPED, run.why, now)
     if after is After.START:
-        return _begin(run._replace(failures=0), now)
+        return _enter(run._replace(failures=0, quick=()), job, now)
+    if after is After.FAIL:
+        return _fail(run, run.why, job, now, is_unwell=True)
     if after is After.FIX and run.call:
-        return run._replace(state=State.FIXING, since=now, due=now + REMEDY_MOST), (Heal(run.call),)
+        fixing = run._replace(state=State.FIXING, since=now, due=now + TASK_MOST, after=After.FIX, is_busy=True)
+        return fixing, (Heal(run.call),)
     return _judge(run, job, now)
 
 
@@ -374,9 +560,10 @@ def _judge(run: Run, job: Job, now: float) -> Step:
     return _rest(run, State.DONE, "", now)
 
 
-def _fail(run: Run, why: str, job: Job, now: float) -> Step:
+def _fail(run: Run, why: str, job: Job, now: float, is_unwell: bool = False) -> Step:
+    """Who asks zap whether a job is well wants it started again when it is not, whatever it does when it ends."""
     failed = run._replace(failures=run.failures + 1)
-    if job.restart == "never":
+    if job.restart == "never" and not is_unwell:
         return _rest(failed, State.FAILED, why, now)
     if job.tries is not None and failed.failures >= job.tries:
         tries = "1 try" if failed.failures == 1 else f"{failed.failures} tries"
@@ -386,30 +573,44 @@ def _fail(run: Run, why: str, job: Job, now: float) -> Step:
 
 def _wait(run: Run, job: Job, why: str, now: float) -> Step:
     chance = (run.seed + run.epoch * GOLDEN) % 1.0
-    seconds = delay(job, run.failures, chance)
-    return run._replace(state=State.BACKOFF, since=now, due=now + seconds, call=None, why=why), ()
+    due = max(now + delay(job, run.failures, chance) + run.spread, _soonest(run))
+    return _back_off(run, due, why, now)
+
+
+def _back_off(run: Run, due: float, why: str, now: float) -> Step:
+    waiting = run._replace(state=State.BACKOFF, since=now, due=due, is_busy=False, call=None, why=why, spread=0.0)
+    return waiting, ()
+
+
+def _soonest(run: Run) -> float:
+    """When it may start by itself, whatever its settings say: what ends at once is no way to spend a minute."""
+    return run.quick[0] + MINUTE if len(run.quick) == INSTANT_STARTS else 0.0
 
 
 def start_again(run: Run, given: Input, job: Job, now: float) -> Step:
-    return _begin(run, now)
+    return _enter(run, job, now)
 
 
 def remedied(run: Run, given: Input, job: Job, now: float) -> Step:
-    assert isinstance(given, Remedied)
+    assert isinstance(given, TaskEnded)
     call = run.call
     assert call is not None
+    free = run._replace(is_busy=False)
     if not run.is_wanted:
-        return _rest(run, State.STOPPED, "", now)
+        return _rest(free, State.STOPPED, run.why, now)
+    if run.after is After.START:
+        return _enter(free._replace(failures=0, quick=()), job, now)
     if given.why:
-        why = f"took longer than {REMEDY_MOST:.0f} s" if run.due is None else given.why
-        return _fail(run._replace(call=None), f"fixup {call.fixup}: {why}", job, now)
+        return _fail(free._replace(call=None), f"fixup {call.fixup}: {_cut_short(run) or given.why}", job, now)
     if call.then == "give-up":
-        return _rest(run, State.FAILED, f"fixup {call.fixup}: {call.about}", now)
-    return _begin(run, now)
+        return _rest(free, State.FAILED, f"fixup {call.fixup}: {call.about}", now)
+    if (due := _soonest(run)) > now:
+        return _back_off(free, due, run.why, now)
+    return _enter(free, job, now)
 
 
-def end_healing(run: Run, given: Input, job: Job, now: float) -> Step:
-    return run._replace(due=None), (EndRemedy(),)
+def end_task(run: Run, given: Input, job: Job, now: float) -> Step:
+    return run._replace(due=None), (EndTask(),)
 
 
 def ignore(run: Run, given: Input, job: Job, now: float) -> Step:
@@ -423,18 +624,22 @@ def impossible(run: Run, given: Input, job: Job, now: float) -> Step:
 # fmt: off
 no = impossible
 _ROWS: dict[type, tuple[Rule, ...]] = {
-    #            stopped  starting     running  ready    stopping          fixing        backoff       done    failed
-    Start:      (start,   want,        want,    want,    start_after_stop, want,         start,        start,  start),
-    Stop:       (unwant,  unwant,      stop,    stop,    stop_ending,      stop_healing, stop_waiting, unwant, unwant),
-    Restart:    (start,   want,        restart, restart, start_after_stop, want,         start,        start,  start),
-    Fix:        (fix,     ignore,      fix_up,  fix_up,  fix_ending,       ignore,       fix,          fix,    fix),
-    Spawned:    (no,      spawned,     no,      no,      no,               no,           no,           no,     no),
-    NotSpawned: (no,      not_spawned, no,      no,      no,               no,           no,           no,     no),
-    Called:     (no,      no,          called,  called,  called_ending,    no,           no,           no,     no),
-    Exited:     (no,      no,          exited,  exited,  exited_ending,    no,           no,           no,     no),
-    Emptied:    (no,      no,          no,      no,      emptied,          no,           no,           no,     no),
-    Remedied:   (no,      no,          no,      no,      no,               remedied,     no,           no,     no),
-    Due:        (no,      no,          ready,   healthy, climb,            end_healing,  start_again,  no,     no),
+    #            stopped waiting    starting     running  ready    stopping     fixing     backoff      done    failed
+    Start:      (start,  want,      want_anew,   want,    want,    start_next,  want_anew, start,       start,  start),
+    Stop:       (unwant, stop_idle, abort,       stop,    stop,    stop_ending, abort_fix, stop_idle,   unwant, unwant),
+    Restart:    (start,  want,      want_anew,   restart, restart, start_next,  want_anew, start,       start,  start),
+    Fix:        (fix,    fix,       ignore,      fix_up,  fix_up,  fix_next,    ignore,    fix,         fix,    fix),
+    Go:         (no,     go,        no,          no,      no,      ask_now,     no,        no,          no,     no),
+    Skip:       (no,     skip,      no,          no,      no,      no,          no,        no,          no,     no),
+    Spawned:    (no,     no,        spawned,     no,      no,      no,          no,        no,          no,     no),
+    NotSpawned: (no,     no,        not_spawned, no,      no,      no,          no,        no,          no,     no),
+    Passed:     (no,     no,        no,          ready,   ignore,  no,          no,        no,          no,     no),
+    Unwell:     (no,     no,        no,          unwell,  unwell,  no,          no,        no,          no,     no),
+    Called:     (no,     no,        no,          called,  called,  called_late, no,        no,          no,     no),
+    Exited:     (no,     no,        no,          exited,  exited,  ended,       no,        no,          no,     no),
+    Emptied:    (no,     no,        no,          no,      no,      emptied,     no,        no,          no,     no),
+    TaskEnded:  (no,     no,        prepared,    no,      no,      tidied,      remedied,  no,          no,     no),
+    Due:        (no,     no,        end_task,    ready,   healthy, climb,       end_task,  start_again, no,     no),
 }
 # fmt: on
 

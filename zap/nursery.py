@@ -14,6 +14,8 @@ from zap.launch import local
 from zap.plan import Job, Plan, Secret
 
 SECRET_MOST = 60.0  # seconds; a keyring may want to be unlocked first
+NOT_OURS_TO_GIVE = ("NOTIFY_SOCKET", "WATCHDOG_USEC", "WATCHDOG_PID")  # they are for zap, from whoever has started it
+NOTHING: Mapping[str, str] = {}
 
 
 class World(NamedTuple):
@@ -30,22 +32,43 @@ class World(NamedTuple):
 
 def world(plan: Plan, clients: int = 0) -> World:
     """For a runner of this plan in this process; makes room for its children, and for so many who talk to it."""
-    return World(plan.id, os.urandom(6).hex(), dict(os.environ), child.make_room(len(plan.jobs), clients))
+    environ = {name: value for name, value in os.environ.items() if name not in NOT_OURS_TO_GIVE}
+    return World(plan.id, os.urandom(6).hex(), environ, child.make_room(len(plan.jobs), clients))
 
 
-def bear(world: World, job: Job, epoch: int) -> child.Child:
-    """The job's child number `epoch`. OSError, ValueError: it could not be started, and why."""
-    return _bear(world, job, epoch, [command.text for command in job.commands])
+def bear(world: World, job: Job, epoch: int, extra: Mapping[str, str] = NOTHING) -> child.Child:
+    """The job's child number `epoch`; `extra` is environment that is for it alone. OSError, ValueError: it could not be
+    started, and why.
+    """
+    return _bear(world, job, epoch, [command.text for command in job.commands], extra)
 
 
-def bear_remedy(world: World, job: Job, epoch: int, commands: Sequence[str], folder: str) -> child.Child:
-    """A remedy, as the job runs and in the folder where it was, if that is still there.
+def bear_task(
+    world: World, job: Job, epoch: int, commands: Sequence[str], folder: str, extra: Mapping[str, str] = NOTHING
+) -> child.Child:
+    """A remedy, a hook or a stop command, as the job runs and in the folder where it was, if that is still there.
 
     Its tag is its own: what ends the job does not end its remedy.
     """
     if os.path.isdir(folder):
         job = job._replace(cwd=folder)
-    return _bear(world, job, epoch, commands, suffix=":remedy")
+    return _bear(world, job, epoch, commands, extra, suffix=":task")
+
+
+def bear_probe(world: World, job: Job, epoch: int, command: str) -> child.Child:
+    """A command that asks how the job is: in the job's folder, on pipes, without input, and none of it is marked.
+
+    Its tag is its own, as a remedy's is, and another one each time: several may ask at once, and each ends alone.
+    """
+    env = environment(world, job, epoch, f":probe:{os.urandom(4).hex()}")
+    limit = "" if world.files is None else f"ulimit -S -n {world.files}\n"
+    argv = local.argv(job, limit + command)
+    return child.spawn(argv, cwd=job.cwd, env=env, has_tty=False, has_input=False, nonce="", tag=env["ZAP_RUN"])
+
+
+def needs_mailbox(job: Job) -> bool:
+    """Whether the job tells how it is, by sd_notify(3)."""
+    return job.ready.by == "notify" or job.watchdog is not None
 
 
 def environment(world: World, job: Job, epoch: int, suffix: str = "") -> dict[str, str]:
@@ -74,9 +97,11 @@ def read_secret(world: World, job: Job, secret: Secret) -> bytes:
             return printed.rstrip(b"\r\n")
 
 
-def _bear(world: World, job: Job, epoch: int, commands: Sequence[str], suffix: str = "") -> child.Child:
+def _bear(
+    world: World, job: Job, epoch: int, commands: Sequence[str], extra: Mapping[str, str], suffix: str = ""
+) -> child.Child:
     nonce = os.urandom(8).hex()
-    env = environment(world, job, epoch, suffix)
+    env = environment(world, job, epoch, suffix) | dict(extra)
     return child.spawn(
         local.argv(job, script.build(commands, nonce, job.tty, world.files)),
         cwd=job.cwd,

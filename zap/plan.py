@@ -16,6 +16,9 @@ Effect = Literal["none", "restarts-service", "deletes-file", "kills-process", "s
 Mode = Literal["auto", "ask"]
 Then = Literal["restart", "continue", "give-up"]
 SecretKind = Literal["file", "env", "command"]
+Until = Literal["started", "ready", "done", "ended", "line"]
+WhenNeedFails = Literal["wait", "skip", "stop"]
+Sign = Literal["settle", "exit", "line", "notify", "probe"]
 
 
 class Where(NamedTuple):
@@ -56,10 +59,103 @@ class Bound(NamedTuple):
 
 
 class Stop(NamedTuple):
-    """How a job is asked to end: a signal's name without SIG, and before it, when given, a shell command."""
+    """How a job is asked to end: by signals, named without SIG, one after the other, until KILL.
 
-    signal: str = "TERM"
+    Before them, when given, a shell command is run, or `keys` are typed. Keys and signals share the grace equally.
+    """
+
+    signals: tuple[str, ...] = ("TERM",)
     command: str | None = None
+    keys: str | None = None
+
+
+class Need(NamedTuple):
+    """A job that another one waits for (by its full name), and until when.
+
+    started: it lives, or is done. ready: it is ready, or done. done: it ended well. ended: it ended. line: since its
+    last start it has printed a line that `line` matches (RE2), and has not failed. An optional need is not started for
+    the other's sake, and is waited for only while it is on its way. With `follow` the other one goes down when it does,
+    and comes up after it.
+    """
+
+    job: str
+    until: Until = "ready"
+    line: str | None = None
+    is_optional: bool = False
+    follow: bool = False
+
+
+class Probe(NamedTuple):
+    """A question whether a job is well; exactly one of the first four is given.
+
+    `tcp` is `host:port`, to which somebody must listen. `http` is a URL that must answer with one of `status`, or when
+    there is none, with 200 to 399. `command` is shell text that must exit 0, run as the job is. `file` is an absolute
+    path, which must be there.
+    """
+
+    tcp: str | None = None
+    http: str | None = None
+    command: str | None = None
+    file: str | None = None
+    status: tuple[int, ...] = ()
+
+    def __str__(self) -> str:
+        kind, what = next((kind, what) for kind, what in zip(self._fields, self[:4], strict=False) if what is not None)
+        return f"{kind} {what}"
+
+
+class Ready(NamedTuple):
+    """By what sign a job is known to be ready: it has lived for its settle time, exited well, printed a line, told so
+    (sd_notify(3)), or `passes` probes in a row went well.
+
+    A probe is begun `every` seconds after the one before, and fails when it takes longer than `timeout`. A job that is
+    not ready `within` so many seconds is ended, and has failed.
+    """
+
+    by: Sign = "settle"
+    line: str | None = None
+    probe: Probe | None = None
+    every: float = 1.0
+    timeout: float = 5.0
+    passes: int = 1
+    within: float | None = None
+
+
+class Health(NamedTuple):
+    """A probe of a job that is ready: `fails` failures in a row end it, and it has failed."""
+
+    probe: Probe
+    every: float = 10.0
+    timeout: float = 5.0
+    fails: int = 3
+
+
+class Ping(NamedTuple):
+    """A sign of life that is asked for when a job was silent for `after` seconds: exactly one of the next two is given.
+
+    `command` is shell text that must exit 0 within `timeout`; `send` is a line that is typed into the job, which must
+    say something within `timeout`. `fails` failures in a row end the job, and it has failed.
+    """
+
+    after: float
+    command: str | None = None
+    send: str | None = None
+    timeout: float = 10.0
+    fails: int = 3
+
+
+class Hooks(NamedTuple):
+    """Shell text that is run around a job's life, as the job is, but in shells of its own.
+
+    `before_start` must end well, or the job cannot start; `after_start` is run when it is ready, `before_stop` before
+    it is asked to end, and `after_stop` when all that belonged to it has ended, whatever the cause, before it starts
+    again; there ZAP_EXIT is its exit code, or the signal that killed it.
+    """
+
+    before_start: str | None = None
+    after_start: str | None = None
+    before_stop: str | None = None
+    after_stop: str | None = None
 
 
 class Secret(NamedTuple):
@@ -78,7 +174,10 @@ class Answer(NamedTuple):
 
 
 class Job(NamedTuple):
-    """An ordered list of commands in one shell. `name` is `system/job`; `cwd` is absolute; a None in `env` unsets."""
+    """An ordered list of commands in one shell. `name` is `system/job`; `cwd` is absolute; a None in `env` unsets.
+
+    `watchdog` is the most seconds between two signs of life that it gives by itself (sd_watchdog_enabled(3)).
+    """
 
     name: str
     title: str
@@ -99,6 +198,13 @@ class Job(NamedTuple):
     fixups: tuple[str, ...] = ()
     buffer: Bound = Bound()
     answers: tuple[Answer, ...] = ()
+    needs: tuple[Need, ...] = ()
+    when_need_fails: WhenNeedFails = "wait"
+    ready: Ready = Ready()
+    health: Health | None = None
+    ping: Ping | None = None
+    watchdog: float | None = None
+    hooks: Hooks = Hooks()
     where: Where | None = None
 
     @property
@@ -173,12 +279,16 @@ class Fixup(NamedTuple):
 
 
 class Plan(NamedTuple):
-    """Everything that the files say. `path` is absolute; `id` tells plans apart on one machine."""
+    """Everything that the files say. `path` is absolute; `id` tells plans apart on one machine.
+
+    With `is_watched` a runner in the background reloads it when it changes.
+    """
 
     path: str
     id: str
     systems: tuple[System, ...]
     fixups: tuple[Fixup, ...] = ()
+    is_watched: bool = False
 
     @property
     def jobs(self) -> tuple[Job, ...]:

@@ -29,6 +29,25 @@ def remark(fact: Fact) -> str | None:
             return f"🔧 fixup {fact.fixup} failed: {fact.why}"
         case events.GaveUp():
             return f"🔧 fixup {fact.fixup} gave up: {fact.why}"
+        case events.HookStarted():
+            return f"⚑ {fact.hook}: {headline(fact.text)}"
+        case events.HookFailed():
+            return f"⚑ {fact.hook} failed: {fact.why}"
+        case events.Probed(is_ok=False, question="health" | "ping"):
+            return f"♥ {fact.question} {fact.times}/{fact.most} failed: {fact.by}: {fact.said}"
+        case events.Probed(is_ok=True, question="health" | "ping"):
+            return f"♥ {fact.question}: {fact.by}: {fact.said}"
+        case events.Stormed():
+            return f"⚠ {len(fact.jobs)} jobs have failed within {seconds(fact.seconds)}: their restarts are spread"
+        case events.Rewired():
+            return f"it needs {', '.join(need.job for need in fact.needs) or 'nobody'} from now on"
+        case events.Removed():
+            return "is not in the plan any more"
+        case events.Reloaded():
+            parts = zip(("added", "removed", "restarted", "adapted"), fact, strict=True)
+            return "; ".join(f"{what} {', '.join(jobs)}" for what, jobs in parts if jobs) or "nothing has changed"
+        case events.NotReloaded():
+            return f"✗ the plan has changed, and is not right, so all goes on as before:\n{fact.why}"
         case events.Answered():
             return f"⌨ answered the prompt {fact.prompt!r}"
         case events.Overloaded():
@@ -44,14 +63,20 @@ def told(fact: Fact) -> str | None:
     match fact:
         case events.Output() | events.CommandStarted() | events.CommandEnded() | events.Measured() | events.Restated():
             return None
+        case events.Became(is_in_storm=True) | events.Exited(is_in_storm=True):  # of which Stormed tells
+            return None
         case events.Spawned():
             return f"started, process {fact.pid}" + (f", run {fact.epoch}" if fact.epoch > 1 else "")
         case events.Exited():
             return f"{fact.status} after {seconds(fact.seconds)}"
         case events.Signalled():
-            return f"was sent {fact.signal}"
-        case events.Became(state=State.STARTING | State.RUNNING):
+            return f"was sent {'its keys' if fact.signal == events.KEYS else fact.signal}"
+        case events.Became(state=State.STARTING | State.RUNNING | State.WAITING):
             return None
+        case events.Waits(lacks=lacks):
+            return f"waits for {', '.join(lack.job for lack in lacks)}" if lacks else None
+        case events.Notified():
+            return f"told: {fact.status}"
         case events.Became(state=State.READY | State.STOPPING | State.FIXING):
             return f"{fact.state}: {fact.why}" if fact.why else str(fact.state)
         case events.FixStarted():
@@ -78,7 +103,7 @@ def _became(fact: events.Became) -> str | None:
         case State.DONE:
             return "✓ done"
         case State.STOPPED:
-            return "■ stopped"
+            return f"■ stopped: {fact.why}" if fact.why else "■ stopped"
         case _:
             return None
 
@@ -91,5 +116,7 @@ def headline(command: str) -> str:
 
 def doing(row: Row, now: float) -> str:
     """What goes on: `web/api running 2/5 npm ci for 12.0 s`."""
+    if row.lacks:
+        return f"{row.job} waits for {', '.join(lack.job for lack in row.lacks)}"
     command = f" {row.command}/{row.commands} {headline(row.text)}" if row.command else ""
     return f"{row.job} {row.state}{command} for {seconds(max(now - row.since, 0.0))}"

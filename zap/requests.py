@@ -4,9 +4,11 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
+from zap.plan import Until
+
 
 class Start(NamedTuple):
-    """Bring these jobs up; those that are up already stay as they are."""
+    """Bring these jobs up, and what they need; those that are up already stay as they are."""
 
     jobs: tuple[str, ...]
 
@@ -62,6 +64,34 @@ class Clear(NamedTuple):
     jobs: tuple[str, ...]
 
 
+class Need(NamedTuple):
+    """From now on the jobs need job `on`, as plan.Need tells; what they needed of it before is forgotten.
+
+    It holds until the plan is reloaded. ZapError: they would wait for each other in a circle.
+    """
+
+    jobs: tuple[str, ...]
+    on: str
+    until: Until = "ready"
+    line: str | None = None
+    is_optional: bool = False
+    follow: bool = False
+
+
+class Unneed(NamedTuple):
+    """The jobs do not need job `on` any more."""
+
+    jobs: tuple[str, ...]
+    on: str
+
+
+class Reload(NamedTuple):
+    """Read the plan's files again and do what has changed: jobs whose own settings decide what runs are restarted.
+
+    ZapError, when anything in the files is wrong: nothing has changed then.
+    """
+
+
 class Attend(NamedTuple):
     """Somebody is at the keys: for a moment the runner reads floods slowly, so that there is time for what they do."""
 
@@ -78,5 +108,5 @@ class Close(NamedTuple):
     is_hurried: bool = False
 
 
-JobRequest = Start | Stop | Restart | Signal | Send | Fix | Resize | Clear
-Request = JobRequest | Attend | Note | Close
+JobRequest = Start | Stop | Restart | Signal | Send | Fix | Resize | Clear | Need | Unneed
+Request = JobRequest | Reload | Attend | Note | Close

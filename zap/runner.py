@@ -9,28 +9,33 @@ import os
 import random
 import time
 from collections import deque
-from collections.abc import AsyncIterator, Iterator, MutableMapping, Sequence
-from typing import TYPE_CHECKING, assert_never
+from collections.abc import AsyncIterator, Callable, Iterable, Iterator, Mapping, MutableMapping, Sequence
+from functools import partial
+from typing import TYPE_CHECKING, Literal, assert_never
 
-from zap import __version__, census, child, events, machine, nursery, requests
+from zap import __version__, child, events, machine, matcher, nursery, requests, vitals
 from zap.board import Board
 from zap.buffer import Buffer
 from zap.bus import Bus
 from zap.errors import ZapError
 from zap.events import LOG, State, Status
 from zap.fixup import Call, Filled, Refused, fill, recall
+from zap.flock import Effect, Flock, Turned
 from zap.healer import Heal, Healer
 from zap.intake import Intake
 from zap.meter import Meter
-from zap.plan import MIB, Answer, Bound, Fixup, Job, Plan
+from zap.plan import MIB, Answer, Bound, Fixup, Job, Need, Plan, System
+from zap.reaper import Reaper
 from zap.remarks import headline, remark
+from zap.revision import compare
 from zap.scales import Scales
 from zap.script import Mark
 from zap.session import Tail
-from zap.transcript import Errand, Source, Transcript
+from zap.transcript import Errand, Sign, Source, Told, Transcript
 
 if TYPE_CHECKING:
     from zap.answerer import Answerer
+    from zap.mailbox import Mailbox
 
 MOST_SPAWNS = 8  # a turn of the loop: a spawn can stall its caller for some ms when the cpu is overloaded
 TERMINAL_MOST = 10_000  # rows or columns
@@ -40,27 +45,35 @@ TYPE_AGAIN = 0.01  # seconds until what a full terminal did not take is tried ag
 PACE_LINES = 20_000  # lines by which who follows may be behind
 PACE_MOST = 1.0  # seconds; a terminal that was stopped shall not stop the jobs
 LOOK_AGAIN = 0.02  # seconds between looks at whether what a job left behind has ended
-REAP_LATER = 0.1  # seconds; orphans often end in swarms
-REAP_EVERY = 60.0  # seconds; a look takes microseconds, and an orphan that waits for it costs a number
-CLOSE_MOST = 5.0  # seconds to wait for KILLed processes that the kernel does not let go of
+
+
+_Kind = Literal["own", "aside", "stop"]
+_OnEnd = Callable[["_Task | None", str], None]
+"""Is told of the task that has ended, or of none when it could not be started, and what went wrong, or nothing."""
+_EachRequest = requests.Signal | requests.Send | requests.Fix | requests.Resize | requests.Clear
 
 
 class _Task:
-    """Something done for a job beside its child: a remedy (with the call for it) or a stop command."""
+    """Something done for a job beside its child: a remedy, a hook or a stop command.
 
-    def __init__(self, born: child.Child, errand: Errand, remedy: tuple[Call, Filled] | None, now: float) -> None:
+    The machine waits for its `own`; what is `aside` of a job that lives ends when somebody stops that; what is to
+    `stop` it ends with it.
+    """
+
+    def __init__(self, kind: _Kind, born: child.Child, errand: Errand, on_end: _OnEnd, now: float) -> None:
+        self.kind = kind
         self.child = born
         self.errand = errand
-        self.remedy = remedy
+        self.on_end = on_end
         self.since = now
 
 
 class _Seat:
     """One job's place in the runner: its run, and what the hands hold for it."""
 
-    def __init__(self, job: Job, transcript: Transcript, seed: float) -> None:
-        self.job = job
-        self.run = machine.Run(seed=seed)
+    def __init__(self, job: Job, flock: Flock, transcript: Transcript) -> None:
+        self.name = job.name
+        self._flock = flock
         self.transcript = transcript
         self.child: child.Child | None = None
         self.has_ended = False  # the child's shell; others of its family may live
@@ -70,7 +83,14 @@ class _Seat:
         self.folder = job.cwd  # where that command began
         self.remedy: tuple[Call, Filled] | None = None  # what the fixup that the machine knows of will run
         self.tasks: list[_Task] = []
-        self.timer: asyncio.TimerHandle | None = None
+        self.timer: asyncio.TimerHandle | None = None  # the machine's
+        self.vital_timer: asyncio.TimerHandle | None = None
+        self.probing: asyncio.Task[None] | None = None  # the probe that is out, or was let go of and ends
+        self.probe: child.Child | None = None  # its command
+        self.mailbox: Mailbox | None = None
+        self.spawned_at = 0.0  # on the wall
+        self.spoke = 0.0  # when it said something last
+        self.echo = 0  # bytes that are only what was typed, said again
         self.told = 0  # the newest line that an Output event pointed at
         self.was_open = False
         self.heard = 0  # bytes since the meter was fed
@@ -85,6 +105,14 @@ class _Seat:
         self.answerer: Answerer | None = None
         self.replies: dict[Answer, bytes] = {}
         self.fetching: asyncio.Task[None] | None = None
+
+    @property
+    def job(self) -> Job:
+        return self._flock.job(self.name)
+
+    @property
+    def run(self) -> machine.Run:
+        return self._flock.run(self.name)
 
 
 class Runner:
@@ -117,22 +145,27 @@ class Runner:
         self._log = Buffer(LOG_BOUND)
         self._intake: Intake[tuple[_Seat, _Task | None, Source]] = Intake(self._loop, self._hear, self._swept)
         self._healer = Healer(heal)
-        fixups = {fixup.name: fixup for fixup in plan.fixups}
-        self._seats = {}
-        for job in plan.jobs:
-            armed = [fixups[name] for name in job.fixups] if heal != "none" else []
-            seat = self._seats[job.name] = _Seat(job, Transcript(job, armed), random.random())
-            seat.transcript.buffer.read = 0 if is_followed else None
-        self._fixups = fixups
+        self._fixups = {fixup.name: fixup for fixup in plan.fixups}
+        self._flock = Flock(plan.jobs, random.random)
+        self._seats = {job.name: self._seat(job) for job in plan.jobs}
+        self._pending: deque[Callable[[float], list[Effect]]] = deque()
+        self._is_stepping = False
+        self._removed: set[str] = set()  # from the plan, but not at rest yet
         self._scales = Scales(self._loop, self._leaders, lambda loads: self._publish(events.Measured(loads)))
         self._cradle: deque[tuple[_Seat, int]] = deque()
         self._dirty: set[_Seat] = set()
-        self._census: census.Census | None = None
-        self._orphans: set[int] = set()  # of families that we have signalled: ours to reap, should they become ours
-        self._reaping: asyncio.TimerHandle | None = None
+        self._reaper = Reaper(self._loop, world.runner, is_alone, self._ours)
         self._closing: asyncio.Task[None] | None = None
         self._publish(events.Opened(plan.path, os.getpid(), __version__))
         self._note(f"zap {__version__} has opened {plan.path}, process {os.getpid()}")
+
+    def _seat(self, job: Job) -> _Seat:
+        seat = _Seat(job, self._flock, Transcript(job, self._armed(job)))
+        seat.transcript.buffer.read = 0 if self._is_followed else None
+        return seat
+
+    def _armed(self, job: Job) -> list[Fixup]:
+        return [] if self._healer.heal == "none" else [self._fixups[name] for name in job.fixups]
 
     # The session.
 
@@ -145,6 +178,9 @@ class Runner:
                 self._intake.attend()
                 self._scales.stir()
                 return
+            case requests.Reload():
+                await self._reload()
+                return
             case requests.Close():
                 self._close(request.is_hurried)
                 return
@@ -153,6 +189,22 @@ class Runner:
             raise ZapError(f"there is no job {', '.join(unknown)}")
         if self._closing:
             raise ZapError("zap is ending: it takes no more requests")
+        match request:
+            case requests.Start(jobs):
+                self._do(lambda now: self._flock.start(jobs, now))
+            case requests.Restart(jobs):
+                self._do(lambda now: self._flock.restart(jobs, now))
+            case requests.Stop(jobs, is_hurried):
+                self._stop(jobs, is_hurried)
+            case requests.Need(jobs, on, until, line, is_optional, follow):
+                self._rewire(jobs, on, Need(on, until, line, is_optional, follow))
+            case requests.Unneed(jobs, on):
+                self._rewire(jobs, on, None)
+            case _:
+                self._serve_each(request)
+
+    def _serve_each(self, request: _EachRequest) -> None:
+        """What cannot be done for some of the jobs is done for the others."""
         refused: dict[str, None] = {}
         for name in request.jobs:
             try:
@@ -162,14 +214,8 @@ class Runner:
         if refused:
             raise ZapError("\n".join(refused))
 
-    def _serve(self, seat: _Seat, request: requests.JobRequest) -> None:
+    def _serve(self, seat: _Seat, request: _EachRequest) -> None:
         match request:
-            case requests.Start():
-                self._step(seat, machine.Start())
-            case requests.Restart():
-                self._step(seat, machine.Restart())
-            case requests.Stop():
-                self._step(seat, machine.Stop(request.is_hurried))
             case requests.Signal():
                 self._signal_by_name(seat, request.signal)
             case requests.Send():
@@ -188,6 +234,31 @@ class Runner:
                 self._publish(events.Cleared(seat.job.name))
             case _:
                 assert_never(request)
+
+    def _stop(self, jobs: Iterable[str], is_hurried: bool) -> None:
+        """What is done beside a job, or before it, ends with the wish that it be there."""
+        self._do(lambda now: self._flock.stop(jobs, is_hurried, now))
+        for name in jobs:
+            seat = self._seats[name]
+            self._end_tasks(seat, "aside")
+            if seat.fetching:
+                seat.fetching.cancel()
+
+    def _rewire(self, jobs: Sequence[str], on: str, need: Need | None) -> None:
+        if on not in self._seats:
+            raise ZapError(f"there is no job {on}")
+        if need and (need.until == "line") != (need.line is not None):
+            raise ZapError("a need until a line names the line")
+        if need and need.line is not None and (why := matcher.check(need.line)):
+            raise ZapError(f"{need.line:.80}: {why}")
+        self._do(lambda now: self._flock.rewire(jobs, on, need, now))
+        self._plan = self._plan._replace(systems=tuple(map(self._as_it_is, self._plan.systems)))
+        for name in jobs:
+            self._publish(events.Rewired(name, self._seats[name].job.needs))
+        self._listen(self._seats[on])
+
+    def _as_it_is(self, system: System) -> System:
+        return system._replace(jobs=tuple(self._seats[job.name].job for job in system.jobs))
 
     def watch(self, since: int | None = 0, rest: float = 0.0) -> AsyncIterator[events.Event]:
         """As the session's. While somebody watches who began with how things are, what jobs use is measured."""
@@ -224,16 +295,76 @@ class Runner:
             self._pace(seat)
         return seat.transcript.buffer.tail(since, at_most, widest, known)
 
-    async def plan(self) -> Plan:
-        return self._plan
+    async def plan(self, is_fresh: bool = False) -> Plan:
+        return await self._read_plan() if is_fresh else self._plan
+
+    async def _read_plan(self) -> Plan:
+        """In a thread, because it takes a while."""
+        from pathlib import Path
+
+        from zap import config, paths
+
+        path, bundled = Path(self._plan.path), Path(paths.bundled_fixups())
+        return (await asyncio.to_thread(config.load, path, self._world.environ, bundled)).plan
+
+    async def _reload(self) -> None:
+        try:
+            plan = await self._read_plan()
+        except ZapError as error:
+            self._publish(events.NotReloaded(str(error)))
+            raise
+        if self._closing:
+            raise ZapError("zap is ending: it takes no more requests")
+        self._adopt(plan)
+
+    def _adopt(self, plan: Plan) -> None:
+        """The plan is this one from here on."""
+        revision = compare(self._plan, plan)
+        jobs = {job.name: job for job in plan.jobs}
+        self._plan = plan
+        self._fixups = {fixup.name: fixup for fixup in plan.fixups}
+        for name in revision.added:
+            self._seats[name] = self._seat(jobs[name])
+            self._publish(events.Restated(name, events.Row(name, len(jobs[name].commands))))
+        self._do(lambda now: self._flock.put(jobs.values(), now))
+        for change in revision.changed:
+            seat = self._seats[change.job]
+            seat.transcript.arm(seat.job, self._armed(seat.job))
+            seat.transcript.buffer.bound(seat.job.buffer)
+            row = self._board.rows[change.job]._replace(commands=len(seat.job.commands))
+            self._publish(events.Restated(change.job, row))
+        for seat in self._seats.values():
+            self._listen(seat)
+        self._removed |= set(revision.removed)
+        self._stop(revision.removed, is_hurried=False)
+        for name in revision.removed:
+            self._remove_at_rest(self._seats[name])
+        running = {name for name, seat in self._seats.items() if not seat.run.state.is_rest and seat.run.is_wanted}
+        restarted = [change.job for change in revision.changed if change.is_decisive and change.job in running]
+        self._do(lambda now: self._flock.restart(restarted, now))
+        starting = [job.name for system in plan.systems for job in system.jobs if system.start and job.start]
+        self._do(lambda now: self._flock.start([name for name in revision.added if name in starting], now))
+        adapted = tuple(change.job for change in revision.changed if change.job not in restarted)
+        told = events.Reloaded(revision.added, revision.removed, tuple(restarted), adapted)
+        self._publish(told)
+        self._note(f"the plan was read again: {remark(told)}")
+
+    def _remove_at_rest(self, seat: _Seat) -> None:
+        """A job that is not in the plan any more, once nothing of it is left."""
+        name = seat.name
+        if name in self._removed and seat.run.state.is_rest and not seat.tasks:
+            self._removed.discard(name)
+            self._dirty.discard(seat)
+            del self._seats[name]
+            self._flock.remove(name)
+            self._publish(events.Removed(name))
 
     async def close(self) -> None:
         """Ends every job and whatever else is left, and publishes Closed. Returns when nothing is left."""
         await self._close(is_hurried=False)
 
     def _close(self, is_hurried: bool) -> asyncio.Task[None]:
-        for seat in self._seats.values():
-            self._step(seat, machine.Stop(is_hurried))
+        self._stop(tuple(self._seats), is_hurried)
         if self._closing is None:
             self._closing = self._loop.create_task(self._wind_up())
         return self._closing
@@ -245,9 +376,8 @@ class Runner:
             fact = (await anext(watch)).fact
             if isinstance(fact, events.Became | events.Restated) and self._seats[fact.job].run.state.is_rest:
                 living.discard(fact.job)
-        left = await self._end_all()
-        if self._reaping:
-            self._reaping.cancel()
+        left = await self._reaper.end_all(self._has_tasks)
+        self._reaper.close()
         self._intake.close()
         self._scales.close()
         self._publish(events.Closed(left))
@@ -255,28 +385,100 @@ class Runner:
     # The machine: the only place where a run changes.
 
     def _step(self, seat: _Seat, given: machine.Input) -> None:
-        now = self._loop.time()
-        before = seat.run
-        seat.run, actions = machine.step(before, given, seat.job, now)
-        if seat.run.due != before.due:
-            if seat.timer:
-                seat.timer.cancel()
-            seat.timer = self._loop.call_at(seat.run.due, self._on_due, seat) if seat.run.due is not None else None
-        if seat.run.state is not before.state:
-            self._say(seat, self._became(seat, now))
-        if isinstance(given, machine.Stop):
-            self._end_remedies(seat)
-            if seat.fetching:
-                seat.fetching.cancel()
-        for action in actions:
-            self._act(seat, action)
+        self._do(lambda now: self._flock.give(seat.job.name, given, now), seat)
 
-    @staticmethod
-    def _became(seat: _Seat, now: float) -> events.Became:
-        run = seat.run
-        seconds = run.due - now if run.state is State.BACKOFF and run.due is not None else None
-        exit = run.exit if run.exit_epoch == run.epoch else None
-        return events.Became(seat.job.name, run.epoch, run.state, run.why, seconds, exit)
+    def _check(self, seat: _Seat, given: vitals.Input) -> None:
+        self._do(lambda now: self._flock.check(seat.job.name, given, now), seat)
+
+    def _do(self, what: Callable[[float], list[Effect]], seat: _Seat | None = None) -> None:
+        """Changes runs, and carries out what follows, in order, before anything else changes any.
+
+        The timers of the seat, and of those whom it has touched, are set anew.
+        """
+        self._pending.append(what)
+        if self._is_stepping:
+            return
+        self._is_stepping = True
+        try:
+            while self._pending:
+                effects = self._pending.popleft()(self._loop.time())
+                for name, effect in effects:
+                    self._carry_out(self._seats[name], effect)
+                for touched in {self._seats[name] for name, _ in effects} | ({seat} if seat else set()):
+                    self._set_timers(touched)
+                    if self._removed:
+                        self._loop.call_soon(self._remove_at_rest, touched)
+        finally:
+            self._is_stepping = False
+
+    def _set_timers(self, seat: _Seat) -> None:
+        seat.timer = self._timer(seat.timer, seat.run.due, self._on_due, seat)
+        due = self._flock.vital_due(seat.job.name)
+        seat.vital_timer = self._timer(seat.vital_timer, due, self._on_vital_due, seat)
+
+    def _timer(
+        self, timer: asyncio.TimerHandle | None, due: float | None, on_due: Callable[[_Seat], None], seat: _Seat
+    ) -> asyncio.TimerHandle | None:
+        if timer and timer.when() == due:
+            return timer
+        if timer:
+            timer.cancel()
+        return None if due is None else self._loop.call_at(due, on_due, seat)
+
+    def _on_due(self, seat: _Seat) -> None:
+        seat.timer = None
+        self._step(seat, machine.Due())
+
+    def _on_vital_due(self, seat: _Seat) -> None:
+        seat.vital_timer = None
+        self._check(seat, vitals.Tick(seat.spoke))
+
+    def _carry_out(self, seat: _Seat, effect: Turned | machine.Action | vitals.Action | events.Fact) -> None:
+        match effect:
+            case Turned(before, after):
+                self._on_turn(seat, before, after)
+            case machine.Prepare():
+                self._begin_hook(seat, "before_start", "own")
+            case machine.Spawn(epoch):
+                if any(answer.secret for answer in seat.job.answers):
+                    seat.fetching = self._loop.create_task(self._fetch_secrets(seat, epoch))
+                else:
+                    self._expect(seat, epoch)
+            case machine.AskToEnd(rung):
+                self._ask_to_end(seat, rung)
+            case machine.Kill():
+                self._signal(seat, "KILL")
+            case machine.Heal():
+                assert seat.remedy is not None
+                self._begin_remedy(seat, *seat.remedy)
+            case machine.Tidy():
+                self._begin_hook(seat, "after_stop", "own")
+            case machine.EndTask():
+                self._end_tasks(seat, "own")
+            case vitals.Ask():
+                seat.probing = self._loop.create_task(self._probe(seat, effect, seat.probing))
+            case vitals.Drop():
+                if seat.probing:
+                    seat.probing.cancel()
+            case vitals.Say(line):
+                self._ping(seat, line)
+            case events.Stormed():
+                self._publish(effect)
+                self._note(remark(effect) or "")
+            case _:
+                self._say(seat, effect)
+
+    def _on_turn(self, seat: _Seat, before: machine.Run, after: machine.Run) -> None:
+        is_free = before.ladder is machine.Ladder.HELD and after.ladder is not before.ladder
+        if after.state is before.state and not (is_free and after.state is State.STOPPING):
+            return
+        now = self._loop.time()
+        seconds = after.due - after.since if after.state is State.BACKOFF and after.due is not None else None
+        exit = after.exit if after.exit_epoch == after.epoch else None
+        is_in_storm = after.state in (State.BACKOFF, State.FAILED) and self._flock.is_stormy(now)
+        self._say(seat, events.Became(seat.job.name, after.epoch, after.state, after.why, seconds, exit, is_in_storm))
+        if after.state is State.READY and seat.job.hooks.after_start is not None:
+            self._begin_hook(seat, "after_start", "aside")
 
     def _restate(self) -> Iterator[events.Fact]:
         """How every job is, for a reader who has not followed how it came to that."""
@@ -291,34 +493,6 @@ class Runner:
         """A line in zap's own log."""
         first = self._log.remark(text, time.time())
         self._bus.publish(events.Output(LOG, first, self._log.last))
-
-    def _act(self, seat: _Seat, action: machine.Action) -> None:
-        match action:
-            case machine.Spawn(epoch):
-                if any(answer.secret for answer in seat.job.answers):
-                    seat.fetching = self._loop.create_task(self._fetch_secrets(seat, epoch))
-                else:
-                    self._expect(seat, epoch)
-            case machine.AskToEnd():
-                if (
-                    seat.job.stop.command is None
-                    or seat.has_ended
-                    or not self._begin_task(seat, [seat.job.stop.command])
-                ):
-                    self._signal(seat, seat.job.stop.signal)
-            case machine.Kill():
-                self._signal(seat, "KILL")
-            case machine.Heal():
-                assert seat.remedy is not None
-                self._begin_task(seat, seat.remedy[1].commands, seat.remedy)
-            case machine.EndRemedy():
-                self._end_remedies(seat)
-            case _:
-                assert_never(action)
-
-    def _on_due(self, seat: _Seat) -> None:
-        seat.timer = None
-        self._step(seat, machine.Due())
 
     def _say(self, seat: _Seat, fact: events.Fact) -> None:
         self._publish(fact)
@@ -369,19 +543,23 @@ class Runner:
             self._miscarry(seat, epoch, "")
             return
         try:
-            born = born or nursery.bear(self._world, seat.job, epoch)
+            born = born or nursery.bear(self._world, seat.job, epoch, self._open_mailbox(seat))
         except (OSError, ValueError) as error:
+            self._close_mailbox(seat)
             self._miscarry(seat, epoch, _why(error, seat.job))
             return
         seat.child = born
         if seat.size:
             born.resize(*seat.size)
         seat.has_ended = False
-        seat.spawned = self._loop.time()
+        seat.spawned = seat.spoke = self._loop.time()
+        seat.spawned_at = time.time()
+        seat.echo = 0
         seat.command, seat.command_since = 0, None
         seat.asking.clear()
         seat.untyped.clear()
         seat.transcript.begin(born.nonce, seat.replies.values())
+        self._listen(seat)
         if seat.job.answers:
             from zap.answerer import Answerer
 
@@ -393,6 +571,66 @@ class Runner:
         self._scales.stir()
         self._step(seat, machine.Spawned(epoch))
 
+    def _open_mailbox(self, seat: _Seat) -> dict[str, str]:
+        """For a job that tells how it is: what has to be in its environment. One for each child, and no other's."""
+        job = seat.job
+        if not nursery.needs_mailbox(job):
+            return {}
+        from zap.mailbox import Mailbox
+
+        seat.mailbox = Mailbox(self._loop, lambda notice: self._check(seat, vitals.Noticed(*notice)))
+        usec = {} if job.watchdog is None else {"WATCHDOG_USEC": str(round(job.watchdog * 1_000_000))}
+        return {"NOTIFY_SOCKET": seat.mailbox.path, **usec}
+
+    @staticmethod
+    def _close_mailbox(seat: _Seat) -> None:
+        if seat.mailbox:
+            seat.mailbox.close()
+            seat.mailbox = None
+
+    # How it is.
+
+    async def _probe(self, seat: _Seat, ask: vitals.Ask, before: asyncio.Task[None] | None) -> None:
+        """Asks once, when the one before has ended, and nobody of it is left."""
+        from zap import probe
+
+        is_wanted = True
+        while before and not before.done():
+            try:
+                await asyncio.wait([before])
+            except asyncio.CancelledError:
+                is_wanted = False
+        if not is_wanted:
+            return
+
+        def bear(command: str) -> child.Child:
+            seat.probe = nursery.bear_probe(self._world, seat.job, seat.run.epoch, command)
+            return seat.probe
+
+        since = seat.spawned_at if ask.question == "ready" else 0.0
+        try:
+            answer = await probe.ask(ask.probe, ask.timeout, since, bear)
+        finally:
+            seat.probe = None
+            self._reaper.reap_soon()
+        self._check(seat, vitals.Answered(ask.asked, answer.is_ok, answer.said))
+
+    def _ping(self, seat: _Seat, line: str) -> None:
+        if seat.child is None or seat.child.in_fd is None:
+            return
+        data = line.encode() + b"\n"
+        if seat.child.echoes:
+            seat.echo = len(data) + 1  # a terminal says a newline as two
+        self._type(seat, data)
+
+    def _listen(self, seat: _Seat) -> None:
+        """For the lines that mean something to somebody."""
+        for sign in seat.transcript.await_signs(self._flock.signs(seat.job.name)):
+            self._on_sign(seat, sign)
+
+    def _on_sign(self, seat: _Seat, sign: Sign) -> None:
+        self._do(lambda now: self._flock.hear(seat.job.name, sign.pattern, now), seat)
+
     # Output.
 
     def _hear(self, key: tuple[_Seat, _Task | None, Source], data: bytes) -> None:
@@ -403,17 +641,24 @@ class Runner:
         if task:
             task.errand.hear(source, data, now)
             return
+        echoed = min(seat.echo, len(data))
+        seat.echo -= echoed
+        if len(data) > echoed:
+            seat.spoke = self._loop.time()
         if seat.answerer:
             for answer in seat.answerer.feed(source, data):
                 self._answer(seat, answer)
         self._take(seat, seat.transcript.hear(source, data, now))
 
-    def _take(self, seat: _Seat, told: list[Mark | Call]) -> None:
+    def _take(self, seat: _Seat, told: list[Told]) -> None:
         for item in told:
-            if isinstance(item, Mark):
-                self._on_mark(seat, item)
-            else:
-                self._on_call(seat, item)
+            match item:
+                case Mark():
+                    self._on_mark(seat, item)
+                case Sign():
+                    self._on_sign(seat, item)
+                case _:
+                    self._on_call(seat, item)
 
     def _on_mark(self, seat: _Seat, mark: Mark) -> None:
         job, epoch, now = seat.job, seat.run.epoch, self._loop.time()
@@ -540,11 +785,12 @@ class Runner:
         seat.has_ended = True
         self._release(seat)
         self._drain(seat, dead)
-        has_left = bool(self._look().family(dead.pid, dead.tag))
+        has_left = self._reaper.has_family(dead)
         epoch = seat.run.epoch
         at = self._at(seat, status)
         self._end_command(seat, status)
-        self._say(seat, events.Exited(seat.job.name, epoch, status, self._loop.time() - seat.spawned))
+        now = self._loop.time()
+        self._say(seat, events.Exited(seat.job.name, epoch, status, now - seat.spawned, self._flock.is_stormy(now)))
         call = self._screen(seat, seat.transcript.on_exit(status.code))
         if has_left:
             self._loop.call_later(LOOK_AGAIN, self._look_after, seat, dead)
@@ -571,7 +817,7 @@ class Runner:
 
     def _look_after(self, seat: _Seat, dead: child.Child) -> None:
         """Until nobody of the dead child's family is left."""
-        if self._look().family(dead.pid, dead.tag):
+        if self._reaper.has_family(dead):
             self._loop.call_later(LOOK_AGAIN, self._look_after, seat, dead)
             return
         self._drain(seat, dead)
@@ -583,17 +829,16 @@ class Runner:
             self._intake.remove(fd)
         dead.close()
         seat.child = None
-        self._reap_soon()
-        for task in seat.tasks:
-            if not task.remedy:  # a stop command has nothing to stop any more
-                self._signal_family(task.child, "KILL")
+        self._close_mailbox(seat)
+        self._reaper.reap_soon()
+        self._end_tasks(seat, "stop")
 
     def _signal(self, seat: _Seat, name: str) -> None:
         """To all of the family; who is stopped is woken, because it could not hear."""
         if seat.child is None:
             return
         self._say(seat, events.Signalled(seat.job.name, seat.run.epoch, name))
-        self._signal_family(seat.child, name)
+        self._reaper.signal(seat.child, name)
 
     def _signal_by_name(self, seat: _Seat, name: str) -> None:
         try:
@@ -603,25 +848,6 @@ class Runner:
         if seat.child is None:
             raise ZapError(f"{seat.job.name} is {seat.run.state}: there is nobody to signal")
         self._signal(seat, name)
-
-    def _signal_family(self, leader: child.Child, name: str) -> None:
-        look = self._look()
-        family = look.family(leader.pid, leader.tag)
-        self._orphans |= family
-        leader.signal_group(child.number(name))
-        child.kill(look.outside(family, leader.pid), child.number(name))
-        if name != "KILL":
-            child.kill(look.stopped({*family, leader.pid}), child.number("CONT"))
-
-    def _look(self) -> census.Census:
-        """Who lives; one pass over the process table serves everyone who asks in this turn of the loop."""
-        if self._census is None:
-            self._census = census.take()
-            self._loop.call_soon(self._forget_census)
-        return self._census
-
-    def _forget_census(self) -> None:
-        self._census = None
 
     # Healing.
 
@@ -647,7 +873,7 @@ class Runner:
         if verdict.filled is None:
             return None
         if call.fixup.then == "continue":
-            self._begin_task(seat, verdict.filled.commands, (call, verdict.filled))
+            self._begin_remedy(seat, call, verdict.filled)
             return None
         seat.remedy = (call, verdict.filled)
         return machine.Call(call.fixup.name, call.fixup.then, call.fixup.about)
@@ -668,7 +894,7 @@ class Runner:
             raise ZapError(f"{job.name} is {seat.run.state}: try again when it is not")
         self._say(seat, events.Matched(job.name, seat.run.epoch, call.fixup.name, call.line, call.fixup.about))
         if is_beside:
-            self._begin_task(seat, filled.commands, (call, filled))
+            self._begin_remedy(seat, call, filled)
         else:
             seat.remedy = (call, filled)
             self._step(seat, machine.Fix(machine.Call(call.fixup.name, call.fixup.then, call.fixup.about)))
@@ -681,23 +907,92 @@ class Runner:
             raise ZapError(f"no fixup wants approval for {job.name}; name one of its own: {known}")
         raise ZapError(f"{job.name} has no fixup {name:.80}; it has {known}")
 
-    def _begin_task(self, seat: _Seat, commands: Sequence[str], remedy: tuple[Call, Filled] | None = None) -> bool:
-        """Whether it could be started; a remedy that could not has failed."""
-        if remedy:
-            seat.asking.pop(remedy[0].fixup.name, None)
-            self._say(seat, events.FixStarted(seat.job.name, seat.run.epoch, remedy[0].fixup.name, tuple(commands)))
+    def _begin_remedy(self, seat: _Seat, call: Call, filled: Filled) -> None:
+        fixup = call.fixup
+        seat.asking.pop(fixup.name, None)
+        self._say(seat, events.FixStarted(seat.job.name, seat.run.epoch, fixup.name, tuple(filled.commands)))
+        kind: _Kind = "aside" if fixup.then == "continue" else "own"
+        self._begin_task(seat, kind, filled.commands, partial(self._on_remedied, seat, call, filled))
+
+    def _on_remedied(self, seat: _Seat, call: Call, filled: Filled, task: _Task | None, why: str) -> None:
+        name, epoch, fixup = seat.job.name, seat.run.epoch, call.fixup
+        if why:
+            why = f"{_failed_part(filled, task.errand.ended)}: {why}" if task else why
+            self._say(seat, events.FixFailed(name, epoch, fixup.name, why))
+        else:
+            seconds = self._loop.time() - task.since if task else 0.0
+            self._say(seat, events.Fixed(name, epoch, fixup.name, seconds, fixup.verify is not None))
+        if fixup.then != "continue":
+            self._step(seat, machine.TaskEnded(epoch, why))
+
+    # Tasks: what is done for a job beside its child.
+
+    def _begin_hook(self, seat: _Seat, name: str, kind: _Kind) -> None:
+        text = getattr(seat.job.hooks, name)
+        exit = seat.run.exit
+        extra = {"ZAP_EXIT": str(exit.signal or exit.code)} if exit and name == "after_stop" else {}
+        self._say(seat, events.HookStarted(seat.job.name, seat.run.epoch, name, text))
+        self._begin_task(seat, kind, [text], partial(self._on_hooked, seat, name, kind), extra)
+
+    def _on_hooked(self, seat: _Seat, name: str, kind: _Kind, task: _Task | None, why: str) -> None:
+        if why:
+            self._say(seat, events.HookFailed(seat.job.name, seat.run.epoch, name, why))
+        if kind == "own":
+            self._step(seat, machine.TaskEnded(seat.run.epoch, why))
+
+    def _ask_to_end(self, seat: _Seat, rung: int) -> None:
+        """At first by what its settings want to be run; after that, and for those whom it did not reach, the rung."""
+        steps = [("before_stop", seat.job.hooks.before_stop), ("stop", seat.job.stop.command)]
+        texts = [(name, text) for name, text in steps if text is not None]
+        if rung or seat.has_ended or not texts:
+            self._climb(seat, rung)
+        else:
+            self._ask_by(seat, texts)
+
+    def _ask_by(self, seat: _Seat, texts: Sequence[tuple[str, str]]) -> None:
+        (name, text), *others = texts
+
+        def go_on(task: _Task | None, why: str) -> None:
+            if why:
+                self._say(seat, events.HookFailed(seat.job.name, seat.run.epoch, name, why))
+            if not seat.child or seat.has_ended or seat.run.state is not State.STOPPING:
+                return
+            if others:
+                self._ask_by(seat, others)
+            else:
+                self._climb(seat, seat.run.rung)
+
+        self._begin_task(seat, "stop", [text], go_on)
+
+    def _climb(self, seat: _Seat, rung: int) -> None:
+        """Keys are for the shell and who reads with it: what it has left behind is asked by the first signal."""
+        signal = machine.rungs(seat.job)[rung]
+        if signal:
+            self._signal(seat, signal)
+        elif seat.child and not seat.has_ended and seat.child.in_fd is not None:
+            self._say(seat, events.Signalled(seat.job.name, seat.run.epoch, events.KEYS))
+            self._type(seat, (seat.job.stop.keys or "").encode())
+        else:
+            self._signal(seat, seat.job.stop.signals[0])
+
+    def _begin_task(
+        self,
+        seat: _Seat,
+        kind: _Kind,
+        commands: Sequence[str],
+        on_end: _OnEnd,
+        extra: Mapping[str, str] = nursery.NOTHING,
+    ) -> None:
         try:
-            born = nursery.bear_remedy(self._world, seat.job, seat.run.epoch, commands, seat.folder)
+            born = nursery.bear_task(self._world, seat.job, seat.run.epoch, commands, seat.folder, extra)
         except (OSError, ValueError) as error:
-            if remedy:
-                self._end_remedy(seat, *remedy, why=_why(error, seat.job), seconds=0.0)
-            return False
-        task = _Task(born, Errand(seat.transcript.buffer, born.nonce), remedy, self._loop.time())
+            on_end(None, _why(error, seat.job))
+            return
+        task = _Task(kind, born, Errand(seat.transcript.buffer, born.nonce), on_end, self._loop.time())
         seat.tasks.append(task)
         for fd, source in born.outputs:
             self._intake.add(fd, (seat, task, source))
         self._loop.add_reader(born.end_fd, self._on_task_end, seat, task)
-        return True
 
     def _on_task_end(self, seat: _Seat, task: _Task) -> None:
         status = task.child.status()
@@ -714,74 +1009,29 @@ class Runner:
         seat.tasks.remove(task)
         self._dirty.add(seat)
         self._swept()
-        if task.remedy:
-            call, filled = task.remedy
-            why = "" if status.code == 0 else f"{_failed_part(filled, task.errand.ended)}: {status}"
-            self._end_remedy(seat, call, filled, why, self._loop.time() - task.since)
-        elif seat.child and not seat.has_ended:  # after the stop command, the signal for those that it did not reach
-            self._signal(seat, seat.job.stop.signal)
+        task.on_end(task, "" if status.code == 0 else str(status))
+        self._remove_at_rest(seat)
 
-    def _end_remedy(self, seat: _Seat, call: Call, filled: Filled, why: str, seconds: float) -> None:
-        name, epoch, fixup = seat.job.name, seat.run.epoch, call.fixup
-        if why:
-            self._say(seat, events.FixFailed(name, epoch, fixup.name, why))
-        else:
-            self._say(seat, events.Fixed(name, epoch, fixup.name, seconds, fixup.verify is not None))
-        if fixup.then != "continue":
-            self._step(seat, machine.Remedied(epoch, why))
-
-    def _end_remedies(self, seat: _Seat) -> None:
+    def _end_tasks(self, seat: _Seat, kind: _Kind) -> None:
         for task in seat.tasks:
-            if task.remedy:
-                self._signal_family(task.child, "KILL")
+            if task.kind == kind:
+                self._reaper.signal(task.child, "KILL")
 
-    # Orphans.
+    # Who belongs to us.
 
-    def _reap_soon(self) -> None:
-        """Who ends may leave orphans that end; and now and then somebody else's do, of which nobody tells us.
-
-        SIGCHLD is of no use: a thousand of them fill the pipe by which the loop hears of signals, Ctrl+C among them.
-        """
-        if self._reaping:
-            self._reaping.cancel()
-        self._reaping = self._loop.call_later(REAP_LATER, self._reap_and_again)
-
-    def _reap_and_again(self) -> None:
-        self._reap()
-        self._reaping = self._loop.call_later(REAP_EVERY, self._reap_and_again)
-
-    def _reap(self) -> None:
-        """Takes the status of what was re-parented to us and has ended; our own children are let go where they end."""
-        if not self._is_alone or any(seat.fetching for seat in self._seats.values()):
-            # Not everyone here is an orphan: the command that fetches a secret is waited for by its own thread.
-            for pid in list(self._orphans):
-                if child.reap(pid):
-                    self._orphans.discard(pid)
-            return
-        known = {born.pid for seat in self._seats.values() for born in self._children(seat)}
-        while (ended := child.ended()) is not None and ended not in known:
-            child.reap(ended)
-        if ended is not None:  # behind one of ours that is not let go yet there may be others
-            for orphan in self._look().orphans(known):
-                child.reap(orphan)
+    def _ours(self) -> set[int] | None:
+        """None while a secret is fetched: the command that does it is waited for by a thread of its own."""
+        if any(seat.fetching for seat in self._seats.values()):
+            return None
+        return {born.pid for seat in self._seats.values() for born in self._children(seat)}
 
     @staticmethod
     def _children(seat: _Seat) -> list[child.Child]:
-        return [task.child for task in seat.tasks] + ([seat.child] if seat.child else [])
+        return [task.child for task in seat.tasks] + [born for born in (seat.child, seat.probe) if born]
 
-    async def _end_all(self) -> int:
-        """KILLs whatever is left of what we started; how many processes even that did not end."""
-        until = self._loop.time() + CLOSE_MOST
-        while True:
-            look = census.take()
-            left = look.below(os.getpid()) if self._is_alone else look.of_runner(self._world.runner)
-            self._orphans |= left
-            self._reap()
-            has_tasks = any(seat.tasks for seat in self._seats.values())  # a stop command ends without an event
-            if not (left or has_tasks) or self._loop.time() > until:
-                return len(left)
-            child.kill(left, child.number("KILL"))
-            await asyncio.sleep(LOOK_AGAIN)
+    def _has_tasks(self) -> bool:
+        """A stop command, and a probe that was let go of, end without an event."""
+        return any(seat.tasks or (seat.probing and not seat.probing.done()) for seat in self._seats.values())
 
 
 def _failed_part(filled: Filled, ended: Sequence[Mark]) -> str:

@@ -179,9 +179,9 @@ class _Client:
                     watch.cancel()
             case wire.Lines():
                 return await self._tail(call)
-            case wire.Describe():
-                return wire.to_plain(await self._session.plan())
-            case requests.Attend() | requests.Note() | requests.Close():
+            case wire.Describe(is_fresh):
+                return wire.to_plain(await self._session.plan(is_fresh))
+            case requests.Attend() | requests.Note() | requests.Reload() | requests.Close():
                 await self._ask(call)
             case _:  # each job once: a thousand times the same would only keep the others waiting
                 await self._ask(call._replace(jobs=tuple(dict.fromkeys(call.jobs))))
@@ -193,7 +193,7 @@ class _Client:
         match request:
             case requests.Attend() | requests.Note() | requests.Send() | requests.Resize():
                 return
-            case requests.Close():
+            case requests.Close() | requests.Reload():
                 what = "all"
             case _:
                 what = ", ".join(request.jobs)

@@ -56,5 +56,8 @@ class Session(Protocol):
         line, the last `widest` bytes come.
         """
 
-    async def plan(self) -> Plan:
-        """What the files say."""
+    async def plan(self, is_fresh: bool = False) -> Plan:
+        """What the files said when they were read; with `is_fresh`, what they say now, and nothing changes by it.
+
+        ZapError: what they say now is not right, and everything that is wrong with it.
+        """

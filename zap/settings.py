@@ -7,28 +7,36 @@ reference in the docs are drawn from the same models.
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
-from typing import Annotated, Any, ClassVar, get_args, get_origin
+from collections.abc import Iterable, Sequence
+from typing import Annotated, Any, ClassVar, Literal, get_args, get_origin
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, model_validator
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationInfo, field_validator, model_validator
 from pydantic.fields import FieldInfo
 
 from zap import commands, plan
 from zap.kinds import (
     DURATION_SCHEMA,
     TEXT_SCHEMA,
+    Address,
     AnyPath,
     AnyStep,
     Argument,
     Argv,
     Budget,
     Code,
+    Count,
     Duration,
     Factor,
     FilePath,
     FixupName,
     Flag,
+    HttpStatus,
+    Interval,
+    JobName,
+    Keys,
+    LinePattern,
     Lines,
+    Moment,
     Name,
     OneOrMany,
     Pattern,
@@ -43,6 +51,7 @@ from zap.kinds import (
     Step,
     Text,
     Tries,
+    Url,
     Value,
     Variable,
     choice,
@@ -53,13 +62,19 @@ from zap.kinds import (
 # Models. A field that was not written is not in `model_fields_set`; its default here is for the docs to tell.
 
 _JOB = plan.Job._field_defaults
+_HEALTH = plan.Health._field_defaults
+_PING = plan.Ping._field_defaults
 _FIXUP = plan.Fixup._field_defaults
 
+_Until = Literal["started", "ready", "done", "ended"]  # plan.Until, but for the line, which is a setting of its own
+_By = Literal["settle", "exit", "notify"]  # plan.Sign, but for those that are settings of their own
 
-def _setting(description: str, default: object = None) -> Any:
+
+def _setting(description: str, default: object = None, *, written: str | None = None) -> Any:
+    """`written` is what the setting is called in the file, where Python's name for it is another one."""
     if default is None:
-        return Field(default_factory=lambda: None, description=description)
-    return Field(default, description=description)
+        return Field(default_factory=lambda: None, description=description, alias=written)
+    return Field(default, description=description, alias=written)
 
 
 def _needed(description: str) -> Any:
@@ -83,8 +98,13 @@ class Model(BaseModel):
         return value
 
     def given(self) -> dict[str, Any]:
-        """What was written, by name."""
+        """What was written, by the names that the plan has for it."""
         return {name: getattr(self, name) for name in self.model_fields_set}
+
+    @classmethod
+    def settings(cls) -> dict[str, FieldInfo]:
+        """What may be written, by the names that it has in the file."""
+        return {field.alias or name: field for name, field in cls.model_fields.items()}
 
 
 class Backoff(Model):
@@ -129,22 +149,218 @@ class Buffer(Model):
 
 
 class Stop(Model):
-    """How a job is asked to end. A signal's name alone is `signal`."""
+    """How a job is asked to end: `command` is run, `keys` are typed, then the signals are sent, one after the other.
+    Keys and signals share the job's `grace` equally; KILL ends what has outlived it. A signal's name alone, or a list
+    of them, is `signal`.
+    """
 
-    noun = "a signal or a mapping"
-    short_forms = [{"type": "string", "examples": ["TERM", "INT", "HUP"]}]
+    noun = "a signal, a list of signals or a mapping"
+    short_forms = [
+        {"type": "string", "examples": ["TERM", "INT", "HUP"]},
+        {"type": "array", "items": {"type": "string"}, "minItems": 1},
+    ]
 
-    signal: Signal = _setting(
-        "The signal for everything that belongs to the job, with or without `SIG`.", plan.Stop().signal
+    signal: Annotated[list[Signal], OneOrMany()] = _setting(
+        "The signals for everything that belongs to the job, with or without `SIG`.", plan.Stop().signals[0]
     )
-    command: ShellText = _setting("Shell text that is run before the signal is sent.")
+    command: ShellText = _setting("Shell text that is run before anything is typed or sent.")
+    keys: Keys = _setting(
+        'What is typed into the job before a signal is sent; in double quotes `"\\x03"` is Ctrl+C, `"\\r"` is Enter.'
+    )
 
     @classmethod
     def from_short(cls, value: Any) -> object:
-        return {"signal": value} if isinstance(value, str) else value
+        return {"signal": value} if isinstance(value, str | list) else value
+
+    @model_validator(mode="after")
+    def _check(self) -> Stop:
+        if "signal" in self.model_fields_set and not self.signal:
+            raise wrong("there is no signal — write such as TERM")
+        return self
 
     def word(self) -> plan.Stop:
-        return plan.Stop(**self.given())
+        given = self.given()
+        if "signal" in given:
+            given["signals"] = tuple(given.pop("signal"))
+        return plan.Stop(**given)
+
+
+class Need(Model):
+    """A job that must be up first. A name alone is `job`."""
+
+    noun = "a job's name or a mapping"
+    short_forms = [{"type": "string"}]
+
+    job: JobName = _needed("A job of the same system by its name alone, any other as `system/job`.")
+    until: Annotated[_Until, choice(_Until)] = _setting(
+        "What it must have come to: `started` (it lives, or is done), `ready` (or done), `done` (it ended well) or "
+        "`ended` (well or not).",
+        plan.Need("").until,
+        written="for",
+    )
+    line: LinePattern = _setting(
+        "Instead of `for`: a pattern (RE2) of a line that it must have printed since its last start."
+    )
+    is_optional: Flag = _setting(
+        "Whether it is not started for this job's sake, and is waited for only while it is on its way.",
+        plan.Need("").is_optional,
+        written="optional",
+    )
+    follow: Flag = _setting(
+        "Whether this job goes down when the other one does, and comes up after it.", plan.Need("").follow
+    )
+
+    @classmethod
+    def from_short(cls, value: Any) -> object:
+        return {"job": value} if isinstance(value, str) else value
+
+    @model_validator(mode="after")
+    def _check(self) -> Need:
+        if {"until", "line"} <= self.model_fields_set:
+            raise wrong("a need has either line or for, not both")
+        return self
+
+    def word(self, job: str) -> plan.Need:
+        """`job` is the full name of the one that is needed."""
+        until: dict[str, plan.Until] = {"until": "line"} if self.line else {}
+        return plan.Need(**self.given() | {"job": job} | until)
+
+
+class Probe(Model):
+    """A question whether a job is well: exactly one of tcp, http, command, file."""
+
+    tcp: Address = _setting("A port, or `host:port`, to which somebody must listen; without a host it is `localhost`.")
+    http: Url = _setting("A URL that must answer with `status`.")
+    command: ShellText = _setting("Shell text that must exit 0, run as the job is.")
+    file: AnyPath = _setting("A file or folder that must be there. Relative to the plan's folder.")
+    status: Annotated[list[HttpStatus], OneOrMany()] = _setting(
+        "Only for `http`: the statuses that are right. Absent: 200 to 399."
+    )
+
+    @field_validator("status")
+    @classmethod
+    def _is_for_http(cls, value: Any, info: ValidationInfo) -> Any:
+        if not _is_any_written(("http",), info):
+            raise wrong("is only for http")
+        return value
+
+    def probe(self) -> plan.Probe:
+        given = self.given()
+        if self.status:
+            given["status"] = tuple(self.status)
+        return plan.Probe(**{name: given[name] for name in plan.Probe._fields if name in given})
+
+
+_PROBES = ("tcp", "http", "command", "file")
+
+
+def _is_any_written(names: Iterable[str], info: ValidationInfo) -> bool:
+    """Whether one of these settings, which must stand above in the model, was written; also when it is not right."""
+    return any(info.data.get(name, name) is not None for name in names)
+
+
+class Ready(Probe):
+    """By what sign a job is known to be ready: exactly one of by, line, tcp, http, command, file. `settle`, `exit` or
+    `notify` alone is `by`.
+    """
+
+    noun = "one of settle, exit, notify, or a mapping"
+    short_forms = [{"enum": ["settle", "exit", "notify"]}]
+
+    by: Annotated[_By, choice(_By)] = _setting(
+        "`settle`: it has lived for its settle time. `exit`: it has ended well. `notify`: it tells so (sd_notify(3)).",
+        plan.Ready().by,
+    )
+    line: LinePattern = _setting("A pattern (RE2) of a line that it prints.")
+    every: Interval = _setting("Only for a probe: seconds from one to the next.", plan.Ready().every)
+    timeout: Moment = _setting("Only for a probe: one that takes longer has failed.", plan.Ready().timeout)
+    passes: Count = _setting("Only for a probe: how many in a row must go well.", plan.Ready().passes)
+    within: Moment = _setting("A job that is not ready by then is ended, and has failed. Absent: it has for ever.")
+
+    @classmethod
+    def from_short(cls, value: Any) -> object:
+        return {"by": value} if isinstance(value, str) else value
+
+    @field_validator("every", "timeout", "passes")
+    @classmethod
+    def _is_for_probes(cls, value: Any, info: ValidationInfo) -> Any:
+        if not _is_any_written(_PROBES, info):
+            raise wrong(f"is only for {', '.join(_PROBES)}")
+        return value
+
+    @model_validator(mode="after")
+    def _check(self) -> Ready:
+        _check_one("a sign", ("by", "line", *_PROBES), self)
+        return self
+
+    def word(self) -> plan.Ready:
+        given = self.given()
+        sign: plan.Sign = "line" if self.line else given.get("by", "probe")
+        others = {name: value for name, value in given.items() if name in plan.Ready._fields}
+        return plan.Ready(**others | {"by": sign, "probe": self.probe() if sign == "probe" else None})
+
+
+class Health(Probe):
+    """A probe of a job that is ready: exactly one of tcp, http, command, file."""
+
+    every: Interval = _setting("Seconds from one to the next.", _HEALTH["every"])
+    timeout: Moment = _setting("One that takes longer has failed.", _HEALTH["timeout"])
+    fails: Count = _setting(
+        "How many must fail in a row for the job to be ended and to have failed; it is started again even with "
+        "`restart: never`.",
+        _HEALTH["fails"],
+    )
+
+    @model_validator(mode="after")
+    def _check(self) -> Health:
+        _check_one("a probe", _PROBES, self)
+        return self
+
+    def word(self) -> plan.Health:
+        others = {name: value for name, value in self.given().items() if name in plan.Health._fields}
+        return plan.Health(probe=self.probe(), **others)
+
+
+class Ping(Model):
+    """A sign of life that is asked for when a job is silent: exactly one of command, send."""
+
+    after: Moment = _needed("How long it is silent first.")
+    command: ShellText = _setting("Shell text that must exit 0, run as the job is.")
+    send: Text = _setting("A line that is typed into the job, which must say something then.")
+    timeout: Moment = _setting("One that takes longer has failed.", _PING["timeout"])
+    fails: Count = _setting(
+        "How many must fail in a row for the job to be ended and to have failed; it is started again even with "
+        "`restart: never`.",
+        _PING["fails"],
+    )
+
+    @model_validator(mode="after")
+    def _check(self) -> Ping:
+        _check_one("a ping", ("command", "send"), self)
+        return self
+
+    def word(self) -> plan.Ping:
+        return plan.Ping(**self.given())
+
+
+def _check_one(noun: str, names: Sequence[str], model: Model) -> None:
+    if len(model.model_fields_set.intersection(names)) != 1:
+        raise wrong(f"{noun} is exactly one of {', '.join(names)}")
+
+
+class Hooks(Model):
+    """Shell text that is run around a job's life, as the job is, but in a shell of its own."""
+
+    before_start: ShellText = _setting("It must end well, or the job cannot start.")
+    after_start: ShellText = _setting("When the job is ready.")
+    before_stop: ShellText = _setting("Before the job is asked to end.")
+    after_stop: ShellText = _setting(
+        "When all that belonged to the job has ended, whatever the cause, and before it starts again. `ZAP_EXIT` is "
+        "its exit code, or the signal that killed it."
+    )
+
+    def word(self) -> plan.Hooks:
+        return plan.Hooks(**self.given())
 
 
 class Secret(Model):
@@ -207,16 +423,29 @@ class Defaults(Model):
     restart: Annotated[plan.Restart, choice(plan.Restart)] = _setting(
         "When an ended job is started again.", _JOB["restart"]
     )
-    settle: Duration = _setting("A job that has run so long counts as ready, and as healthy again.", _JOB["settle"])
-    grace: Duration = _setting("Seconds from the stop signal to KILL.", _JOB["grace"])
+    settle: Duration = _setting(
+        "A job that has run so long counts as healthy again, and as ready, unless `ready` tells another sign.",
+        _JOB["settle"],
+    )
+    grace: Duration = _setting(
+        "Seconds from when the job is first asked to end, by keys or a signal, to KILL.", _JOB["grace"]
+    )
     tries: Tries = _setting(
         "Restarts in a row before the job has failed, or `unlimited`. Healthy uptime refills them.", _JOB["tries"]
     )
     backoff: Backoff = _setting("How long to wait before the next start.")
     success_codes: Annotated[list[Code], OneOrMany()] = _setting("The exit codes that count as success.", 0)
-    stop: Stop = _setting("How the job is asked to end.", plan.Stop().signal)
+    stop: Stop = _setting("How the job is asked to end.", plan.Stop().signals[0])
     buffer: Buffer = _setting("What is kept of the output.")
     answers: Annotated[list[Answer], OneOrMany()] = _setting("What to type when the job asks.")
+    when_need_fails: Annotated[plan.WhenNeedFails, choice(plan.WhenNeedFails)] = _setting(
+        "What follows when a job that is needed is at rest and not what it should be: `wait` until it is, or `skip` "
+        "this start. `stop` is as `skip`, and a job that is up already goes down when one that it needs has failed.",
+        _JOB["when_need_fails"],
+        written="when-need-fails",
+    )
+    ready: Ready = _setting("By what sign the job is known to be ready.", plan.Ready().by)
+    hooks: Hooks = _setting("What is run around the job's life.")
 
 
 Fixups = Annotated[list[FixupName], OneOrMany()]
@@ -239,6 +468,15 @@ class Job(Defaults):
     title: Text = _setting("What people see; derived from the commands when absent.")
     start: Flag = _setting("Whether the job is started with its system; else it is started by name.", _JOB["start"])
     fixups: Fixups = _setting(f"The fixups that are armed: {_FIXUPS}.")
+    needs: Annotated[list[Need], OneOrMany()] = _setting(
+        "The jobs that must be up first. Needs must not go in a circle, optional ones too."
+    )
+    health: Health = _setting("How it is known that the job is well while it is ready.")
+    ping: Ping = _setting("What to do when the job is silent.")
+    watchdog: Moment = _setting(
+        "The most seconds between two signs of life that the job gives by itself (sd_watchdog_enabled(3)); without one "
+        "it is ended, and has failed. It is started again even with `restart: never`."
+    )
 
     @classmethod
     def from_short(cls, value: Any) -> object:
@@ -268,11 +506,11 @@ class System(Model):
     def from_short(cls, value: Any) -> object:
         if not isinstance(value, dict) or "jobs" in value:
             return value
-        settings = [key for key in value if key in cls.model_fields]
+        settings = [key for key in value if key in cls.settings()]
         others = [key for key in value if key not in settings]
         if not settings:
             for name, job in value.items():
-                if job in ("true", "false") and (hint := suggest(name, cls.model_fields)):
+                if job in ("true", "false") and (hint := suggest(name, cls.settings())):
                     raise wrong(f'"{name}: {job}" would be a job with the command {job}{hint}')
             return {"jobs": value} if value else {}
         if others:
@@ -297,6 +535,11 @@ class File(Model):
     fixups: Fixups = _setting(
         f"The fixups that are armed: {_FIXUPS}. Absent: the bundled ones, and those in `fixups/` beside the plan. "
         "The nearest says it: the job, its system, the file."
+    )
+    watch_plan: Flag = _setting(
+        "Whether a runner in the background reloads the plan when its files change.",
+        plan.Plan._field_defaults["is_watched"],
+        written="watch-plan",
     )
 
     @classmethod
@@ -398,7 +641,13 @@ class Fixup(Model):
 
 _TITLE = "A plan for zap"
 _CHAPTERS: tuple[tuple[str, tuple[type[Model], ...]], ...] = (
-    ("jobs.yaml", (File, System, Job, Defaults, Backoff, Stop, Buffer, Answer, Secret)),
+    (
+        "jobs.yaml",
+        (
+            *(File, System, Job, Need, Health, Ping, Defaults),
+            *(Backoff, Stop, Ready, Hooks, Buffer, Answer, Secret),
+        ),
+    ),
     ("A fixup's file", (Fixup, Match, Wait, Examples)),
 )
 MODELS = {model.__name__: model for _, models in _CHAPTERS for model in models}
@@ -412,7 +661,8 @@ Made from the types in `zap/settings.py` by `zap.settings.reference()`.
   null.
 - A duration is a number of seconds, or such as `500ms`, `10s`, `2m`, `1h30m`, `1d`.
 - `${NAME}` and `${NAME:-default}` are filled in from zap's environment, in every value of jobs.yaml but shell text,
-  where the shell does it with the job's own environment; `$${` is a plain `${`. Nothing is filled in in a fixup's file.
+  where the shell does it with the job's own environment, and the patterns of lines; `$${` is a plain `${`. Nothing is
+  filled in in a fixup's file.
 - Names of systems and jobs are made of letters, digits, dots, dashes and underscores; a job's full name is
   `system/job`.
 - Anchors, aliases and `<<` work as usual.
@@ -458,8 +708,8 @@ def _describe(model: type[Model]) -> str:
     if model is Job:
         lines += ["Everything that [defaults](#defaults) may hold, and:", ""]
     lines += ["| setting | value | default | |", "|---|---|---|---|"]
-    for name, field in model.model_fields.items():
-        if model is Job and name in Defaults.model_fields:
+    for name, field in model.settings().items():
+        if model is Job and name in Defaults.settings():
             continue
         noun = _noun(field.annotation, field.metadata).replace("|", "\\|")
         description = (field.description or "").replace("|", "\\|")

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from typing import Literal
+from typing import Literal, NamedTuple
 
 from zap.buffer import Buffer
 from zap.fixup import Call, Triage
 from zap.mask import Mask
+from zap.matcher import Matcher, search
 from zap.plan import Fixup, Job
 from zap.script import Mark, Reader
 
@@ -15,28 +16,67 @@ Source = Literal["out", "err"]
 LONGEST_LINE = 64 * 1024  # bytes of an unfinished line that an errand may hold back
 
 
+EVERYTHING = 10**9  # lines
+
+
+class Sign(NamedTuple):
+    """A line that means something to somebody, by the pattern that it was known by: told once for each child."""
+
+    pattern: str
+
+
+Told = Mark | Call | Sign
+
+
 class Transcript:
     """A job's buffer, and the child that speaks into it. Lines outlive the child; old ones never call again."""
 
     def __init__(self, job: Job, fixups: Sequence[Fixup]) -> None:
         self.buffer = Buffer(job.buffer)
-        self._triage = Triage(fixups, [command.text for command in job.commands])
         self._ears: dict[Source, _Ear] = {}
+        self._signs: tuple[str, ...] = ()
+        self._awaited: tuple[str, ...] = ()  # the signs that this child has not given yet
+        self._matcher = Matcher(())
+        self._began = 0  # the last line before this child's
+        self.arm(job, fixups)
+
+    def arm(self, job: Job, fixups: Sequence[Fixup]) -> None:
+        """From now on these fixups are called for by what is said."""
+        self._triage = Triage(fixups, [command.text for command in job.commands])
+
+    def await_signs(self, patterns: Sequence[str]) -> list[Sign]:
+        """From now on these lines mean something; those of them that this child has printed already."""
+        new = [pattern for pattern in patterns if pattern not in self._signs]
+        awaited = [pattern for pattern in patterns if pattern in self._awaited or pattern in new]
+        self._signs = tuple(patterns)
+        text = b""
+        if new and self._ears:
+            lines = self.buffer.tail(self._began, EVERYTHING).lines
+            text = b"\n".join(line.text for line in lines if line.stream != "zap" and not line.is_open)
+        given = [pattern for pattern in new if text and search(pattern, text.decode(errors="replace"))]
+        self._await(pattern for pattern in awaited if pattern not in given)
+        return [Sign(pattern) for pattern in given]
+
+    def _await(self, patterns: Iterable[str]) -> None:
+        self._awaited = tuple(patterns)
+        self._matcher = Matcher(self._awaited)
 
     def begin(self, nonce: str, secrets: Iterable[bytes] = ()) -> None:
         """Another child speaks from here on; what its marks carry is `nonce`, what it must not show are `secrets`."""
         secrets = tuple(secrets)
         self._ears = {"out": _Ear(nonce, secrets), "err": _Ear(nonce, secrets)}
         self._triage.reset()
+        self._began = self.buffer.last
+        self._await(self._signs)
 
-    def hear(self, source: Source, data: bytes, now: float) -> list[Mark | Call]:
+    def hear(self, source: Source, data: bytes, now: float) -> list[Told]:
         """A chunk as it was read. Of the marks, which come on both streams, those on `out` are told."""
         ear = self._ears[source]
         return self._take(source, ear, ear.reader.feed(ear.mask.feed(data)), now)
 
-    def end(self, now: float) -> list[Mark | Call]:
+    def end(self, now: float) -> list[Told]:
         """The streams end here: what was held back or has no newline is a line now."""
-        told: list[Mark | Call] = []
+        told: list[Told] = []
         for source, ear in self._ears.items():
             told += self._take(source, ear, [*ear.reader.feed(ear.mask.flush()), ear.reader.flush()], now)
             told += self._finish_line(source, now)
@@ -46,8 +86,8 @@ class Transcript:
         """The fixup that an exit with this code, after these lines, calls for; None is a death by signal."""
         return self._triage.on_exit(code)
 
-    def _take(self, source: Source, ear: _Ear, pieces: Iterable[bytes | Mark], now: float) -> list[Mark | Call]:
-        told: list[Mark | Call] = []
+    def _take(self, source: Source, ear: _Ear, pieces: Iterable[bytes | Mark], now: float) -> list[Told]:
+        told: list[Told] = []
         for piece in pieces:
             if isinstance(piece, Mark):
                 told += self._finish_line(source, now)
@@ -58,12 +98,20 @@ class Transcript:
                 told += self._judge(source, *self.buffer.append(piece, now, source, ear.command))
         return told
 
-    def _finish_line(self, source: Source, now: float) -> list[Call]:
+    def _finish_line(self, source: Source, now: float) -> list[Told]:
         return self._judge(source, *self.buffer.end_line(source, now))
 
-    def _judge(self, source: Source, first: int, lines: bytes) -> list[Call]:
-        call = self._triage.read(source, lines, first) if lines else None
-        return [call] if call else []
+    def _judge(self, source: Source, first: int, lines: bytes) -> list[Told]:
+        if not lines:
+            return []
+        call = self._triage.read(source, lines, first)
+        told: list[Told] = [call] if call else []
+        if self._awaited:
+            hits = {self._awaited[hit.pattern] for hit in self._matcher.scan(lines)}
+            if hits:
+                told += map(Sign, hits)
+                self._await(pattern for pattern in self._awaited if pattern not in hits)
+        return told
 
 
 class _Ear:

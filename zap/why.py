@@ -2,26 +2,41 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 from zap.escape import plain
-from zap.events import Line, Row, State
+from zap.events import KEYS, Lack, Line, Probed, Question, Row, State
+from zap.machine import rungs
 from zap.plan import Job
 from zap.remarks import headline
 from zap.units import seconds
 
 LAST_LINES = 50  # are looked through for a job's last words
-PLAIN = (State.READY, State.DONE, State.STOPPED)
-"""What nobody asks about; a job in any other state is on its way, or in trouble."""
 
 
-def sentence(row: Row, job: Job, now: float, words: str = "") -> str:
+def is_plain(row: Row) -> bool:
+    """Whether nobody asks; other jobs are on their way, or in trouble."""
+    match row.state:
+        case State.READY:
+            return not any(_trouble(row))
+        case State.STOPPED:
+            return not row.why
+        case state:
+            return state is State.DONE
+
+
+def sentence(row: Row, job: Job, now: float, rows: Mapping[str, Row], words: str = "") -> str:
     """`web/worker is failed for 2 min 3 s: exit 1 at command 3/5 …; last words: …; fixup port-in-use did not help`.
 
-    `now` is the time on the wall, `words` is what `last_words` found. Commands and captures are in it as they were
-    written: who shows it lets only text pass.
+    `now` is the time on the wall, `rows` are all jobs', `words` is what `last_words` found. Commands and captures are
+    in it as they were written: who shows it lets only text pass.
     """
-    parts = [f"{row.job} is {_state(row, job, now)}"]
+    parts = [f"{row.job} waits for {_lacks(row, rows, now)}"]
+    if row.state is not State.WAITING or not row.lacks:
+        parts = [f"{row.job} is {_state(row, job, now)}"]
+    if row.state in (State.RUNNING, State.READY):
+        parts += [f"it says: {row.status}"] if row.status else []
+        parts += _trouble(row)
     if words and row.state in (State.FAILED, State.BACKOFF, State.FIXING):
         parts.append(f"last words: {words}")
     asking = dict.fromkeys(proposed.fixup for proposed in row.asking)
@@ -33,12 +48,22 @@ def sentence(row: Row, job: Job, now: float, words: str = "") -> str:
 
 def ladder(row: Row, job: Job, now: float) -> str:
     """By what a job that is stopping was asked to end, and what comes next."""
+    if row.leavers:
+        return f"first those end that need it: {', '.join(row.leavers)}"
     if row.sent == "KILL":
         return "KILL was sent, and something of it lives on"
-    if not row.sent and not job.stop.command:
+    if row.pid == 0 and row.tasks:
+        return "its clean-up runs"
+    if not row.sent and not job.stop.command and not job.hooks.before_stop:
         return "it has a moment to end by itself"
-    asked = f"{row.sent} was sent" if row.sent else "its stop command was run"
-    return f"{asked}, KILL follows in {seconds(max(row.since + job.grace - now, 0.0))}"
+    asked = "its stop command was run"
+    if row.sent:
+        asked = "its keys were typed" if row.sent == KEYS else f"{row.sent} was sent"
+    steps = [KEYS if rung == "" else rung for rung in rungs(job)]
+    each = job.grace / len(steps)
+    turn = min(int((now - row.since) / each), len(steps) - 1) if each else len(steps) - 1
+    following = [*steps, "KILL"][turn + 1]
+    return f"{asked}, {following} follows in {seconds(max(row.since + each * (turn + 1) - now, 0.0))}"
 
 
 def last_words(lines: Sequence[Line]) -> str:
@@ -54,10 +79,9 @@ def _state(row: Row, job: Job, now: float) -> str:
         case State.STOPPED if row.begun is None:
             return "stopped: nobody has started it" + ("" if job.start else ", and it starts only by name")
         case State.STOPPED:
-            return f"{so_far}: somebody stopped it"
+            return f"{so_far}: {row.why or 'somebody stopped it'}"
         case State.RUNNING:
-            left = max(job.settle - passed, 0.0)
-            return f"{so_far}{_command(row)}: it counts as ready when it has lived {seconds(left)} longer"
+            return f"{so_far}{_command(row)}: {_becoming_ready(row, job, now)}"
         case State.READY:
             return f"{so_far}{_command(row)}"
         case State.STOPPING:
@@ -69,8 +93,76 @@ def _state(row: Row, job: Job, now: float) -> str:
             return f"{so_far}: {row.why}" + (f"; {_runs(row)}" if row.restarts else "")
         case State.DONE:
             return f"{so_far}: every command ended well"
+        case State.STARTING if row.tasks:
+            return f"{so_far}: its hook before_start runs"
         case _:
             return f"{so_far}{f': {row.why} runs' if row.why else ''}"
+
+
+def _becoming_ready(row: Row, job: Job, now: float) -> str:
+    """What makes it ready, and how far that is."""
+    passed = max(now - row.since, 0.0)
+    within = job.ready.within
+    ends = "" if within is None else f", and is ended if that is not so in {seconds(max(within - passed, 0.0))}"
+    match job.ready.by:
+        case "settle":
+            return f"it counts as ready when it has lived {seconds(max(job.settle - passed, 0.0))} longer{ends}"
+        case "exit":
+            return f"it counts as ready when it has ended well{ends}"
+        case "notify":
+            return f"it counts as ready when it tells so{ends}"
+        case "line":
+            return f"it counts as ready when it says `{job.ready.line}`{ends}"
+        case "probe":
+            answer = _answer(row, "ready")
+            so_far = "it was not asked yet" if answer is None else _probe(answer, now)
+            return f"not ready, {so_far}{ends}"
+
+
+def _answer(row: Row, question: Question) -> Probed | None:
+    return next((probed for probed in row.probed if probed.question == question), None)
+
+
+def _probe(answer: Probed, now: float) -> str:
+    """`probe tcp localhost:5432: connection refused, 7 times, next in 3 s`."""
+    times = "" if answer.times == 1 else f", {answer.times} times"
+    following = ""
+    if answer.seconds is not None:
+        following = f", next in {seconds(max(answer.when + answer.seconds - now, 0.0))}"
+    return f"probe `{answer.by}`: {answer.said}{times}{following}"
+
+
+def _trouble(row: Row) -> list[str]:
+    """What is not well with a job that is ready."""
+    return [
+        f"{answer.question} {answer.times}/{answer.most} failed: {answer.by}: {answer.said}"
+        for answer in row.probed
+        if answer.question != "ready" and not answer.is_ok
+    ]
+
+
+def _lacks(row: Row, rows: Mapping[str, Row], now: float) -> str:
+    return " and ".join(_lack(lack, rows.get(lack.job), now) for lack in row.lacks)
+
+
+def _lack(lack: Lack, needed: Row | None, now: float) -> str:
+    """`web/db: not ready, probe …`."""
+    until = f"not said `{lack.line}`" if lack.until == "line" else f"not {lack.until}"
+    if needed is None:
+        return f"{lack.job}: {until}"
+    match needed.state:
+        case State.STOPPED | State.FAILED | State.DONE:
+            return f"{lack.job}: it is {needed.state}{f', {needed.why}' if needed.why else ''}, and {until}"
+        case State.WAITING:
+            return f"{lack.job}: it waits for {', '.join(other.job for other in needed.lacks)} itself"
+        case State.BACKOFF:
+            return f"{lack.job}: {until}, it starts again after {needed.why}"
+        case State.RUNNING if (answer := _answer(needed, "ready")) and lack.until != "started":
+            return f"{lack.job}: {until}, {_probe(answer, now)}"
+        case State.RUNNING | State.READY:
+            return f"{lack.job}: {until}, {needed.state} for {seconds(max(now - needed.since, 0.0))}{_command(needed)}"
+        case state:
+            return f"{lack.job}: {until}, it is {state}"
 
 
 def _command(row: Row) -> str:

@@ -54,7 +54,9 @@ class Lines(NamedTuple):
 
 
 class Describe(NamedTuple):
-    """The plan, as the runner has read it."""
+    """The plan, as the runner has read it; or, if that is wanted, as it would read it now, which changes nothing."""
+
+    is_fresh: bool = False
 
 
 VERBS: dict[str, type] = {
@@ -70,6 +72,9 @@ VERBS: dict[str, type] = {
     "fix": requests.Fix,
     "resize": requests.Resize,
     "clear": requests.Clear,
+    "need": requests.Need,
+    "unneed": requests.Unneed,
+    "reload": requests.Reload,
     "attend": requests.Attend,
     "note": requests.Note,
     "close": requests.Close,

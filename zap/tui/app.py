@@ -18,6 +18,7 @@ from zap import child, preferences, requests
 from zap.board import Board
 from zap.errors import ZapError
 from zap.events import Event
+from zap.plan import Plan
 from zap.session import Session
 from zap.tui import palette
 from zap.tui.colours import Colours
@@ -108,12 +109,8 @@ class _Terminal:
         self._ticking: asyncio.TimerHandle | None = None
 
     async def run(self) -> str:
-        plan = await self._session.plan()
-        board = Board((job.name, len(job.commands)) for job in plan.jobs)
         watch = self._session.watch(None, FRAME / 2)
-        restated = [await anext(watch) for _ in plan.jobs]  # how every job is, before anything is drawn
-        for event in restated:
-            board.apply(event)
+        plan, board, newest = await _situation(self._session, watch)
         colours = _colours(self._environ)
         theme = palette.choose(self._wishes.theme, self._environ, colours)
         shown: Colours = 1 if theme.name == "mono" else colours
@@ -122,7 +119,7 @@ class _Terminal:
         )
         urwid.set_encoding("utf-8")
         desk = self._desk = Desk(self._session, plan, board, Keys(self._wishes.keys), look, self, self._environ)
-        desk.newest = restated[-1].n if restated else 0
+        desk.newest = newest
         interface = Interface(desk)
         self._loop.set_exception_handler(self._on_bug)
         for ending in ENDING:
@@ -286,6 +283,25 @@ def next_frame(now: float, drawn: float, took: float, pressed: float, is_hearing
     if now < pressed + ANSWER and not is_hearing:
         return max(now, drawn + took)
     return max(now, max(drawn, pressed) + FRAME)
+
+
+async def _situation(session: Session, watch: AsyncIterator[Event]) -> tuple[Plan, Board, int]:
+    """The plan, how every job of it is, and the number of the newest event: before anything is drawn.
+
+    When the plan becomes another one meanwhile, what it was is never waited for: a job is told of before its plan is.
+    """
+    board = Board(())
+    newest = 0
+    if not (plan := await session.plan()).jobs:
+        return plan, board, newest
+    async for event in watch:
+        if not board.rows:
+            plan = await session.plan()
+        board.apply(event)
+        newest = event.n
+        if board.rows.keys() >= {job.name for job in plan.jobs}:
+            return plan, board, newest
+    raise ZapError("the runner has ended")
 
 
 def _colours(environ: Mapping[str, str]) -> Colours:

@@ -14,7 +14,7 @@ from zap.events import LOG, Event
 from zap.tui import menus
 from zap.tui.desk import Desk
 from zap.tui.dialog import Prompt
-from zap.tui.feed import Feed, Wanted
+from zap.tui.feed import Wanted, fetch
 from zap.tui.output import Look, Output, is_error, is_fixup, is_remark
 from zap.tui.palette import spelled
 
@@ -46,6 +46,7 @@ class Deeds:
             "why": lambda: self._desk.host.begin(self.tell_why()),
             "type": self.do_type,
             "edit": self.do_edit,
+            "reload": lambda: self._desk.host.begin(self.reload()),
             "clear": lambda: self._desk.ask(requests.Clear(self._desk.chosen()), "let go of the lines of"),
             "focus": self.do_focus,
             "merged": self.do_merged,
@@ -136,19 +137,33 @@ class Deeds:
         desk = self._desk
         told = []
         for name in desk.chosen():
-            row = desk.board.rows[name]
-            tail = await desk.session.tail(name, max(row.lines - why.LAST_LINES, 0), why.LAST_LINES, MOST_OF_A_LINE)
-            told.append(why.sentence(row, desk.tree.jobs[name], desk.clock(), why.last_words(tail.lines)))
+            begin = max(desk.last.get(name, 0) - why.LAST_LINES, 0)
+            tail = await fetch(desk.session, name, begin, why.LAST_LINES, MOST_OF_A_LINE)
+            if name in desk.tree.jobs:
+                row, job, words = desk.board.rows[name], desk.tree.jobs[name], why.last_words(tail.lines)
+                told.append(why.sentence(row, job, desk.clock(), desk.board.rows, words))
         if told:
             desk.dialogs.append(menus.explaining(told))
             desk.host.redraw()
         else:
             desk.say("choose a job first", "warn")
 
+    async def reload(self) -> None:
+        """What has changed then is told by an event, as it is when somebody else asks for it."""
+        desk = self._desk
+        desk.say("reading the plan again")
+        try:
+            await desk.session.ask(requests.Reload())
+        except ZapError as error:
+            desk.say("the plan was not reloaded", "notice bad")
+            desk.refuse("the plan was not reloaded", str(error))
+        else:
+            desk.say("the plan was read again")
+
     async def ask_approval(self, proposed: events.Proposed) -> None:
         line = None
         if proposed.line:
-            tail = await self._desk.session.tail(proposed.job, proposed.line - 1, 1, MOST_OF_A_LINE)
+            tail = await fetch(self._desk.session, proposed.job, proposed.line - 1, 1, MOST_OF_A_LINE)
             line = next((line for line in tail.lines if line.number == proposed.line), None)
         about = next((fixup.about for fixup in self._desk.plan.fixups if fixup.name == proposed.fixup), "")
         run = lambda: self._desk.ask(requests.Fix((proposed.job,), proposed.fixup), f"fixup {proposed.fixup} for")  # noqa: E731
@@ -223,8 +238,11 @@ class Deeds:
     def go_to_event(self, event: Event) -> None:
         """To the lines that the job said when the event happened."""
         job = getattr(event.fact, "job", "")
-        if job not in self._desk.board.rows:
-            self._desk.say("this event is of no job", "warn")
+        if isinstance(event.fact, events.NotReloaded):
+            self._desk.dialogs.append(menus.refusing("the plan was not reloaded", event.fact.why, self._desk.glyphs))
+            return
+        if job not in self._desk.tree.jobs:
+            self._desk.say(f"{job} is not in the plan any more" if job else "this event is of no job", "warn")
             return
         self._desk.leave()
         self._desk.tree.select(job)
@@ -331,24 +349,7 @@ class Deeds:
 
     def _filter_by(self, wanted: Wanted | None, name: str) -> None:
         """Anew with all that is kept."""
-        output = self._desk.output_here
-        output.is_left = True
-        filtered = Output(
-            Feed(self._desk.session, output.feed.jobs, self._desk.last, wanted),
-            self._desk.board.rows.get,
-            self._desk.commands,
-            self._desk.look,
-            output.title,
-        )
-        filtered.filter = name
-        filtered.look_for(output.search)
-        self._desk.known[output.feed.jobs] = self._desk.outputs[self._desk.at] = filtered
-        self._desk.host.begin(self._fetch_filtered(filtered))
-
-    async def _fetch_filtered(self, output: Output) -> None:
-        if output.feed.wanted:
-            await self._desk.reader.fetch_back(output, lambda line: False)
-        self._desk.reader.refresh(output)
+        self._desk.renew(self._desk.at, self._desk.output_here.feed.jobs, wanted, name)
 
     def do_select(self) -> None:
         output = self._desk.output_here

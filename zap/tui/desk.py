@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Coroutine, Mapping
+from collections.abc import Callable, Collection, Coroutine, Mapping
 from typing import Any
 
 from zap import requests
@@ -14,7 +14,7 @@ from zap.plan import Plan
 from zap.session import Session
 from zap.tui import menus
 from zap.tui.dialog import Dialog, Prompt
-from zap.tui.feed import Feed
+from zap.tui.feed import Feed, Wanted
 from zap.tui.host import Host
 from zap.tui.inside import Inside
 from zap.tui.keys import Keys, Where
@@ -69,7 +69,11 @@ class Desk:
         self.said: tuple[Attr, str] = ("notice", "")  # what the last action led to
         self.is_closing = False
         self._attended = 0.0
-        self.commands = {job.name: tuple(command.text for command in job.commands) for job in plan.jobs}
+        self._is_outdated = False  # the plan, and it is to be fetched again
+        self._is_fetching = False
+        self._doubted: set[str] = set()  # jobs of which one may have missed that they were removed
+        self.commands: dict[str, tuple[str, ...]] = {}  # of each job, what the views of its lines look at
+        self._note_commands()
         self._entered: dict[tuple[str, int], Inside] = {}  # what was typed into before, by job and epoch
         self.at = 0  # which of the outputs is meant
         self.outputs: list[Output] = []
@@ -111,7 +115,120 @@ class Desk:
         try:
             await self.session.ask(request)
         except ZapError as error:
-            self.say(str(error), "notice bad")
+            said = str(error).splitlines()
+            self.say(said[0] if said else "", "notice bad")
+            if len(said) > 1:
+                self.refuse("what could not be done", str(error))
+
+    def refuse(self, title: str, why: str) -> None:
+        """Tell what was not done, when that is more than a line."""
+        self.waiting.append(menus.refusing(title, why, self.glyphs))
+        self.show_waiting()
+
+    # The plan may become another one.
+
+    def fetch_plan(self) -> None:
+        """Soon: it has changed."""
+        self._is_outdated = True
+        if not self._is_fetching:
+            self._is_fetching = True
+            self.host.begin(self._fetch_plan())
+
+    async def _fetch_plan(self) -> None:
+        try:
+            while self._is_outdated:
+                self._is_outdated = False
+                self.plan = await self.session.plan()
+                gone = self._doubted.difference(job.name for job in self.plan.jobs)
+                self._doubted.clear()
+                self.adopt(gone)
+                for name in gone:
+                    self.board.rows.pop(name, None)
+        finally:
+            self._is_fetching = False
+
+    def doubt(self) -> None:
+        """Something was missed: which jobs there are is known again once the plan has come."""
+        self._doubted = set(self.board.rows)
+        self.fetch_plan()
+
+    def hear_of(self, job: str, lines: int) -> None:
+        """The job is there, and has said so many lines."""
+        self._doubted.discard(job)
+        self.last[job] = lines
+        if job not in self.tree.jobs:
+            self.adopt()
+            if job not in self.tree.jobs:  # the plan that we know is older than the job
+                self.fetch_plan()
+
+    def adopt(self, gone: Collection[str] = ()) -> None:
+        """There are the jobs of this plan that the board knows, but for those that it will let go of at once.
+
+        What shows others goes, or becomes another view.
+        """
+        before, systems, chosen = set(self.tree.jobs), self.tree.systems, self.selected_jobs()
+        self.tree.adopt(self.plan, gone)
+        self._note_commands()
+        for job in before - self.tree.jobs.keys():
+            self._forget(job)
+        if systems != self.tree.systems:
+            for number in reversed(range(len(self.outputs))):
+                self._follow(number, before, systems, chosen)
+            self.known = {jobs: known for jobs, known in self.known.items() if len(jobs) == 1 or known in self.outputs}
+        self.host.redraw()
+
+    def _note_commands(self) -> None:
+        for name, job in self.tree.jobs.items():
+            self.commands[name] = tuple(command.text for command in job.commands)
+
+    def _forget(self, job: str) -> None:
+        """It is gone; one of the same name that comes later is another one."""
+        if self.inside and self.inside.job == job:
+            self.leave()
+        self._entered = {key: inside for key, inside in self._entered.items() if key[0] != job}
+        self.last.pop(job, None)
+        self.commands.pop(job, None)
+        if output := self.known.pop((job,), None):
+            output.is_left = True
+
+    def _follow(self, number: int, before: set[str], systems: Mapping[str, list[str]], chosen: tuple[str, ...]) -> None:
+        """The view of one job goes with it, that of a system or of all has the jobs that these have now.
+
+        Where it was the only one, or what the tree has selected, the view comes up of what is selected instead.
+        """
+        output = self.outputs[number]
+        jobs = self._successors(set(output.feed.jobs), before, systems)
+        if jobs is not None:
+            if set(jobs) != set(output.feed.jobs):
+                self.renew(number, jobs, output.feed.wanted, output.filter)
+        elif len(self.outputs) == 1 or (number == self.at and output.feed.jobs == chosen):
+            output.is_left = True
+            self.outputs[number] = self.output(self.selected_jobs())
+            self.reader.refresh(self.outputs[number])
+        else:
+            output.is_left = True
+            del self.outputs[number]
+            self.at -= int(self.at > number or self.at == len(self.outputs))
+
+    def _successors(self, jobs: set[str], before: set[str], systems: Mapping[str, list[str]]) -> tuple[str, ...] | None:
+        """Whose lines a view of these jobs shows from now on; None when there is nothing left to see."""
+        if len(jobs) == 1:
+            return tuple(jobs) if jobs <= {*self.tree.jobs, LOG} else None
+        system = next((system for system, its in systems.items() if jobs == set(its)), None)
+        if jobs == before and (self.is_merged or system is None):
+            return tuple(self.tree.jobs)
+        return tuple(self.tree.systems[system]) if system in self.tree.systems else None
+
+    def renew(self, number: int, jobs: tuple[str, ...], wanted: Wanted | None, name: str) -> None:
+        """Another view in the place of one, with this filter, of all that is kept; what is searched for stays."""
+        before = self.outputs[number]
+        before.is_left = True
+        feed = Feed(self.session, jobs, self.last, wanted)
+        output = Output(feed, self.board.rows.get, self.commands, self.look, self._title(jobs))
+        output.filter = name
+        output.look_for(before.search)
+        self.known[jobs] = self.outputs[number] = output
+        self.host.begin(self.reader.fetch_filtered(output))
 
     @property
     def output_here(self) -> Output:

@@ -9,8 +9,9 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from itertools import chain, takewhile
 from typing import NamedTuple
 
+from zap.errors import ZapError
 from zap.events import Line
-from zap.session import Session
+from zap.session import Session, Tail
 
 PAGE = 300  # lines fetched at once
 SCREENFUL = 100  # lines of a look at a job that says more than anybody can read
@@ -164,7 +165,7 @@ class Feed:
                 self.dropped += behind - most
         for _ in range(2 * most // PAGE or 1):
             before = strand.next
-            tail = await self._session.tail(strand.job, before, page, WIDEST)
+            tail = await fetch(self._session, strand.job, before, page, WIDEST)
             strand.next = tail.next
             strand.open = [Item(strand.job, line) for line in tail.lines if line.is_open and self._wants(line)]
             lines = [line for line in tail.lines if not line.is_open]
@@ -181,7 +182,7 @@ class Feed:
 
     async def _fetch_older(self, strand: _Strand, at_most: int) -> None:
         since = max(strand.oldest - 1 - at_most, 0)
-        tail = await self._session.tail(strand.job, since, at_most, WIDEST)
+        tail = await fetch(self._session, strand.job, since, at_most, WIDEST)
         lines = [line for line in tail.lines if line.number < strand.oldest and not line.is_open]
         strand.is_whole = since == 0 or not lines or lines[0].number > since + 1
         if lines:
@@ -205,6 +206,18 @@ class Feed:
         first = {item.job: item.line.number for item in reversed(self._items)}
         for strand in self._strands:
             strand.forget_older(first.get(strand.job, strand.next + 1), self._items[0].line.at)
+
+
+async def fetch(
+    session: Session, job: str, since: int, at_most: int, widest: int, known: tuple[int, int] | None = None
+) -> Tail:
+    """As the session's tail. A job that is not in the plan any more has no lines: of it we may hear only later."""
+    try:
+        return await session.tail(job, since, at_most, widest, known)
+    except ZapError:
+        if any(job == planned.name for planned in (await session.plan()).jobs):
+            raise
+        return Tail((), since, 0, known or (0, 0))
 
 
 class _Strand:

@@ -2,50 +2,84 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 
+from zap.events import Lack, State
 from zap.events import Row as JobRow
-from zap.events import State
 from zap.tui import text
 from zap.tui.dialog import Prompt
 from zap.tui.keys import Keys
 from zap.tui.output import Output
 from zap.tui.palette import Glyphs, spelled
-from zap.tui.text import Attr, Row
+from zap.tui.text import Attr, Row, Segment
+from zap.tui.tree import short
 
 _WORDS = {"toggle": "start/stop", "event lines": "its lines", "events": "log", "focus": "pane", "palette": "all"}
 
 
-def head(title: str, right: str, columns: int, has_focus: bool, glyphs: Glyphs) -> Row:
+def head(title: Row, right: str, columns: int, has_focus: bool, glyphs: Glyphs) -> Row:
     """A pane's name, a line, and something at its end."""
     right = f" {right} " if right else ""
-    left = text.clip(f" {title}", max(columns - text.width(right) - 1, 1), glyphs.ellipsis)
-    rest = max(columns - text.width(left) - text.width(right) - 1, 0)
+    named: Attr = "title" if has_focus else "dim"
+    left = [(attr or named, said) for attr, said in [(None, " "), *title]]
+    left = text.cut(left, max(columns - text.width(right) - 1, 1), glyphs.ellipsis)
+    rest = max(columns - text.row_width(left) - text.width(right) - 1, 0)
     line: Attr = "border focus" if has_focus else "border"
-    return [("title" if has_focus else "dim", left), (line, f" {glyphs.across * rest}"), ("dim", right)]
+    return [*left, (line, f" {glyphs.across * rest}"), ("dim", right)]
 
 
-def of_output(output: Output, row: JobRow | None) -> tuple[str, str]:
-    """Whose lines these are and what of them shows, and where in them one is."""
-    facts = [output.title]
+def of_output(output: Output, row: JobRow | None) -> tuple[Row, str]:
+    """Whose lines these are and what of them shows, and where in them one is; at the end what may be cut."""
+    facts: Row = [(None, output.title)]
     if row:
-        facts.append(str(row.state))
-        if row.why and row.state not in (State.READY, State.RUNNING):
-            facts.append(row.why)
+        facts.append(_state(row))
     if output.search:
         number, count = output.hits
         more = "" if output.feed.is_whole else "+"
-        facts.append(f"{number}/{count}{more} hits of {output.search.pattern}")
+        facts.append((None, f"{number}/{count}{more} hits of {output.search.pattern}"))
     if output.filter:
-        facts.append(f"only {output.filter}")
+        facts.append((None, f"only {output.filter}"))
     if output.feed.dropped:
-        facts.append(f"{output.feed.dropped} lines skipped")
+        facts.append((None, f"{output.feed.dropped} lines skipped"))
+    if row:
+        facts += _how(row)
     where = ""
     if output.selection:
         where = f"{abs(output.selection[1] - output.selection[0]) + 1} selected"
     elif not output.is_following:
         where = f"{output.look.glyphs.follow} {output.below} below"
-    return spelled(" · ", output.look.glyphs).join(facts), where
+    glyphs = output.look.glyphs
+    told = [[(attr, spelled(said, glyphs))] for attr, said in facts]
+    return [*told[0], *(part for fact in told[1:] for part in [(None, spelled(" · ", glyphs)), *fact])], where
+
+
+def _state(row: JobRow) -> Segment:
+    if row.state is State.WAITING and row.lacks:
+        lacks = sorted(row.lacks, key=lambda lack: not lack.is_hopeless)
+        return "bad" if row.is_stuck else None, f"waiting for {', '.join(_lack(lack, row.job) for lack in lacks)}"
+    if row.leavers:
+        return None, f"{row.state}, held by {', '.join(short(leaver, row.job) for leaver in row.leavers)}"
+    return None, str(row.state)
+
+
+def _lack(lack: Lack, job: str) -> str:
+    """`db`, `migration (done, in vain)`."""
+    notes = {"ready": [], "line": [f'line "{lack.line}"']}.get(lack.until, [str(lack.until)])
+    notes += ["in vain"] if lack.is_hopeless else []
+    return short(lack.job, job) + (f" ({', '.join(notes)})" if notes else "")
+
+
+def _how(row: JobRow) -> Iterator[Segment]:
+    """What keeps it from being ready, or well; why it is as it is; and what it says of itself."""
+    for bad in (probed for probed in row.probed if not probed.is_ok):
+        if bad.question == "ready" and row.state is State.RUNNING:
+            yield None, f"ready {bad.times}×: {bad.by}: {bad.said}"
+        elif bad.question != "ready" and row.state is State.READY:
+            yield "warn", f"{bad.question} {bad.times}/{bad.most} failed: {bad.by}: {bad.said}"
+    if row.why and row.state not in (State.READY, State.RUNNING):
+        yield None, row.why
+    if row.status and row.pid:
+        yield None, row.status
 
 
 def prompt_bar(prompt: Prompt, columns: int, glyphs: Glyphs) -> tuple[Row, int]:

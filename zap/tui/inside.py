@@ -11,6 +11,7 @@ from zap.events import Line
 from zap.session import Session
 from zap.tui.colours import Colours
 from zap.tui.emulator import Emulator
+from zap.tui.feed import fetch
 from zap.tui.host import Host
 from zap.tui.text import Row
 
@@ -102,7 +103,7 @@ class Inside:
             while self._is_behind:
                 self._is_behind = False
                 self._since = max(self._since, self._last.get(self.job, 0) - PAGE)
-                tail = await self._session.tail(self.job, self._since, PAGE, FEED_MOST, self._known)
+                tail = await fetch(self._session, self.job, self._since, PAGE, FEED_MOST, self._known)
                 data = b"".join(map(_said, tail.lines))
                 is_whole = len(data) == sum(tail.known) - sum(self._known)
                 self._since, self._known = tail.next, tail.known

@@ -73,7 +73,7 @@ class Interface:
         title = self._desk.plan.path.rpartition("/")[0].rpartition("/")[2] or "/"
         order = "" if tree.order == "plan" else f" by {tree.order}"
         narrowed = f" /{tree.narrowed}" if tree.narrowed else ""
-        head = heads.head(f"{title}{order}{narrowed}", "", columns, has_focus, self._desk.glyphs)
+        head = heads.head([(None, f"{title}{order}{narrowed}")], "", columns, has_focus, self._desk.glyphs)
         whole = Area(0, 0, columns, rows)
         area = self._areas["tree"] = _below_head(whole)
         drawn = tree.draw(columns, area.rows, has_focus)
@@ -86,7 +86,7 @@ class Interface:
     ) -> tuple[list[Placed], tuple[int, int] | None]:
         if self._desk.has_log:
             has_focus = self._desk.has_focus and not self._desk.dialogs
-            head = heads.head("events", "", columns, has_focus, self._desk.glyphs)
+            head = heads.head([(None, "events")], "", columns, has_focus, self._desk.glyphs)
             whole = Area(begin, 0, columns, rows)
             area = self._areas["events"] = _below_head(whole)
             return _headed(whole, head, Placed(area, self._desk.log.draw(columns, area.rows, has_focus))), None
@@ -124,7 +124,7 @@ class Interface:
             drawn = output.draw(area.columns, area.rows)
             self._after_draw(output)
         title, where = heads.of_output(output, desk.board.rows.get(output.job or ""))
-        title = f"typing into {title}" if desk.inside and is_here else title
+        title = [(None, "typing into "), *title] if desk.inside and is_here else title
         head = heads.head(title, where, area.columns, is_here and desk.has_focus and not desk.dialogs, desk.glyphs)
         return _headed(whole, head, Placed(area, drawn)), cursor
 
@@ -163,18 +163,25 @@ class Interface:
     def on_event(self, event: Event) -> None:
         fact = event.fact
         self._desk.newest = event.n
+        if isinstance(fact, events.Removed):  # while the board still has it: what is beside it may follow from that
+            self._desk.adopt({fact.job})
         self._desk.board.apply(event)
         if isinstance(fact, events.Output):  # thousands a second: nothing else is about them
-            self._desk.last[fact.job] = fact.last
-            self._on_output(fact.job)
-            self._desk.host.redraw(is_calm=True)
+            if fact.job in self._desk.last:  # of who was removed the pointer may still be there
+                self._desk.last[fact.job] = fact.last
+                self._on_output(fact.job)
+                self._desk.host.redraw(is_calm=True)
             return
         self._desk.log.add(event)
-        if told(fact) and not isinstance(fact, events.Spawned | events.Signalled):
+        if told(fact) and not isinstance(fact, events.Spawned | events.Signalled | events.Notified):
             self._desk.happened = event
         match fact:
+            case events.Skipped():
+                self._desk.doubt()
+            case events.Reloaded() | events.Rewired():
+                self._desk.fetch_plan()
             case events.Restated():
-                self._desk.last[fact.job] = fact.row.lines
+                self._desk.hear_of(fact.job, fact.row.lines)
                 for proposed in fact.row.asking:
                     self._ask_once(proposed)
             case events.Exited() if self._desk.inside and self._desk.inside.job == fact.job:

@@ -26,6 +26,7 @@ ACTIONS = (
     Action("why", ("W",), "say why the job, or each of the system, is as it is"),
     Action("type", ("enter", "i"), "type into the job, as if this were its terminal"),
     Action("edit", ("e",), "open the job's place in jobs.yaml in $EDITOR"),
+    Action("reload", ("ctrl r",), "read the plan again, and do what has changed in it"),
     Action("clear", ("C",), "let go of what the job has said"),
     Action("focus", ("tab", "shift tab"), "go to the other pane"),
     Action("merged", ("m",), "all jobs in one view, or back to one"),

@@ -112,6 +112,12 @@ def explaining(sentences: Sequence[str]) -> Page:
     return Page("why", rows)
 
 
+def refusing(title: str, why: str, glyphs: Glyphs) -> Page:
+    """Each line of what is wrong, such as a problem of the plan, whole."""
+    lines = (spelled(line, glyphs) for line in plain_lines(why))
+    return Page(title, [[("dialog", spelled("· ", glyphs)), ("dialog", line)] for line in lines])
+
+
 def helping(keys: Keys, glyphs: Glyphs) -> Page:
     rows: list[Row] = []
     before = ""

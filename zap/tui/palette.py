@@ -45,6 +45,7 @@ UNICODE = Glyphs(
     name="unicode",
     states={
         State.STOPPED: "○",
+        State.WAITING: "◔",
         State.STARTING: "◌",
         State.RUNNING: "◐",
         State.READY: "●",
@@ -73,6 +74,7 @@ ASCII = Glyphs(
     name="ascii",
     states={
         State.STOPPED: ".",
+        State.WAITING: "%",
         State.STARTING: ":",
         State.RUNNING: "~",
         State.READY: "*",
@@ -100,7 +102,8 @@ ASCII = Glyphs(
 
 _SPELLING = str.maketrans(
     {"·": "-", "…": "~", "🔧": "&", "✓": "=", "✗": "x", "↺": "@", "■": "#", "⚠": "!", "⌨": ">"}
-    | {"↑": "up", "↓": "down", "←": "left", "→": "right"}
+    | {"⚑": "^", "♥": "+", "×": "x", "—": "--"}
+    | {"↑": "up", "↓": "down", "←": "<-", "→": "->"}
 )
 
 
@@ -157,6 +160,7 @@ _LOOKS = {
     "off": _Look("faint"),
     "match": _Look("warn", settings="bold,underline", bare="bold,underline"),
     "state stopped": _Look("dim"),
+    "state waiting": _Look("accent"),
     "state starting": _Look("busy"),
     "state running": _Look("busy"),
     "state ready": _Look("ok", settings="bold"),

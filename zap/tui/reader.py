@@ -55,6 +55,12 @@ class Reader:
             self._fetching.discard(output)
             self._again.discard(output)
 
+    async def fetch_filtered(self, output: Output) -> None:
+        """What of all that is kept the output's filter lets through, or without one the newest lines."""
+        if output.feed.wanted:
+            await self.fetch_back(output, lambda line: False)
+        self.refresh(output)
+
     async def fetch_back(self, output: Output, is_so: Callable[[Line], bool]) -> None:
         """Older lines, until the oldest that is here is like this, or all are here that the runner or we keep."""
         feed = output.feed

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Collection, Iterator
 from typing import Literal, NamedTuple, get_args
 
 from zap import fuzzy
@@ -17,8 +17,12 @@ from zap.tui.palette import Glyphs, spelled
 from zap.tui.text import Attr, Row
 
 Order = Literal["plan", "state", "name", "cpu", "memory"]
-_URGENT = (State.FAILED, State.FIXING, State.BACKOFF, State.STOPPING, State.STARTING, State.RUNNING, State.READY)
-_AGEING = (State.STARTING, State.RUNNING, State.READY, State.STOPPING, State.FIXING)
+_URGENT = (
+    *(State.FAILED, State.FIXING, State.BACKOFF, State.STOPPING, State.WAITING),
+    *(State.STARTING, State.RUNNING, State.READY),
+)
+_STUCK = 0.5  # as urgent as what has failed, but for that itself
+_AGEING = (State.WAITING, State.STARTING, State.RUNNING, State.READY, State.STOPPING, State.FIXING)
 
 
 class Entry(NamedTuple):
@@ -47,11 +51,14 @@ class _Drawn(NamedTuple):
 
 
 class Tree:
-    """What of the tree shows, and where in it one is. `clock` tells the time on the wall, for ages."""
+    """What of the tree shows, and where in it one is. `clock` tells the time on the wall, for ages.
+
+    Its jobs are those that the board has a row for: of the plan, and those that are not in it any more and still end.
+    """
 
     def __init__(self, plan: Plan, board: Board, glyphs: Glyphs, clock: Callable[[], float] = time.time) -> None:
-        self.jobs = {job.name: job for job in plan.jobs}
-        self.systems = {system.name: [job.name for job in system.jobs] for system in plan.systems}
+        self.jobs: dict[str, Job] = {}
+        self.systems: dict[str, list[str]] = {}
         self.order: Order = "plan"
         self.narrowed = ""
         self.log_lines = 0  # of zap's own log, which has no row
@@ -60,17 +67,63 @@ class Tree:
         self._clock = clock
         self._shut: set[str] = set()  # systems whose jobs are folded away
         self._open: set[str] = set()  # jobs whose commands show
-        self._seen = {job: self._now(job) for job in self.jobs}
+        self._seen: dict[str, Seen] = {}
         self._begin = 0  # the first entry that shows
         self._height = 1
         self._drawn: dict[str, _Drawn] = {}
         self._frame = 0
         self._at = 0.0  # when it is drawn
         self.is_behind = False  # counts are still to be drawn
+        self.selected = _LOG
+        self.adopt(plan)
+        self._seen = {job: self._now(job) for job in self.jobs}
         started = (name for name in self.jobs if board.rows[name].state is not State.STOPPED)
         self.selected = _entry(next(started, next(iter(self.jobs), LOG)))
 
     # What there is.
+
+    def adopt(self, plan: Plan, gone: Collection[str] = ()) -> None:
+        """There are the jobs of this plan now, but for those that the board will let go of at once.
+
+        Where what was selected is gone, its neighbour is.
+        """
+        before = self.entries()
+        there = self._board.rows.keys() - gone
+        jobs = {job.name: job for job in (*self.jobs.values(), *plan.jobs) if job.name in there}
+        systems = {system.name: [job.name for job in system.jobs if job.name in jobs] for system in plan.systems}
+        for system, former in self.systems.items():
+            if left := [name for name in former if name in jobs]:
+                systems[system] = _with_leavers(systems.get(system, []), left)
+        self.systems = systems
+        self.jobs = {name: jobs[name] for its in systems.values() for name in its}
+        self._seen = {name: self._seen[name] for name in self._seen if name == LOG} | {
+            name: self._seen.get(name, Seen()) for name in self.jobs
+        }
+        self._drawn = {name: drawn for name, drawn in self._drawn.items() if name in self.jobs}
+        self._open.intersection_update(self.jobs)
+        self._shut.intersection_update(systems)
+        if not self._has(self.selected):
+            self.selected = self._neighbour(before)
+
+    def _has(self, entry: Entry) -> bool:
+        if not entry.job:
+            return entry.system in self.systems
+        return entry.job == LOG or (entry.job in self.jobs and entry.command <= len(self.jobs[entry.job].commands))
+
+    def _neighbour(self, before: list[Entry]) -> Entry:
+        """What is there still of what stood nearest to the selected entry: jobs rather than systems, its own first."""
+        job = self.selected._replace(command=0)
+        if self._has(job):
+            return job
+        place = next((index for index, entry in enumerate(before) if entry[:2] == job[:2]), len(before))
+        left = [index for index, entry in enumerate(before) if not entry.command and self._has(entry)]
+
+        def distance(index: int) -> tuple[bool, bool, int, bool]:
+            entry = before[index]
+            is_elsewhere = not self._is_flat and entry.system != job.system
+            return entry.job in ("", LOG), is_elsewhere, abs(index - place), index < place
+
+        return before[min(left, key=distance)] if left else _LOG
 
     def entries(self) -> list[Entry]:
         if not self._is_flat:
@@ -97,6 +150,8 @@ class Tree:
     def _rank(self, job: str) -> tuple[float, str]:
         row = self._board.rows[job]
         match self.order:
+            case "state" if row.is_stuck:
+                return _STUCK, job
             case "state":
                 return (_URGENT.index(row.state) if row.state in _URGENT else len(_URGENT), job)
             case "cpu":
@@ -233,12 +288,14 @@ class Tree:
         jobs = self.systems[system]
         fold = self._glyphs.shut if system in self._shut else self._glyphs.open
         rows = [self._board.rows[job] for job in jobs]
-        up = sum(not row.state.is_rest for row in rows)
+        up = sum(not row.state.is_rest and row.state is not State.WAITING for row in rows)
         row: Row = [("title", f"{fold} {system} ")]
         failed = sum(row.state is State.FAILED for row in rows)
         counts: Row = [("dim", f"{up}/{len(jobs)} ")]
         if failed:
             counts.append(("state failed", f"{self._glyphs.states[State.FAILED]}{failed} "))
+        if stuck := sum(row.is_stuck for row in rows):
+            counts.append(("bad", f"{self._glyphs.states[State.WAITING]}{stuck} "))
         unseen = Seen(*map(sum, zip(*map(self.unseen, jobs), strict=True))) if system in self._shut else Seen()
         return self._fit(row, counts, self._badges(unseen), columns)
 
@@ -248,7 +305,7 @@ class Tree:
         What only counts otherwise has its turn: numbers that change with every frame are read by nobody.
         """
         row, seen = self._board.rows[job.name], self._seen[job.name]
-        grown = age(self._at - (row.spawned or row.since)) if row.state in _AGEING else ""
+        grown = age(self._at - _begun(row)) if row.state in _AGEING else ""
         around = grown, columns, self.narrowed, self._is_flat
         drawn = self._drawn.get(job.name)
         if drawn and drawn.around == around:
@@ -262,7 +319,7 @@ class Tree:
         return said
 
     def _draw_row(self, job: Job, row: JobRow, grown: str, columns: int) -> Row:
-        attr: Attr = f"state {row.state}"
+        attr: Attr = "bad" if row.is_stuck else f"state {row.state}"
         glyph = self._glyphs.states[row.state]
         name = job.name if self._is_flat else job.name.partition("/")[2]
         left: Row = [(None, "  "), (attr, glyph + " " * (2 - text.width(glyph)))]
@@ -270,7 +327,9 @@ class Tree:
         named: Row = [("off" if row.state is State.STOPPED else "text", name)]
         left += text.mark(named, [(place, place + 1) for place in places], "match")
         left.append((None, " "))
-        return self._fit(left, self._how(row, grown, columns), self._badges(self.unseen(job.name)), columns)
+        badges = self._badges(self.unseen(job.name))
+        awaited = _awaited(row, columns - text.row_width([*left, *badges]) - 1)
+        return self._fit(left, [*awaited, *self._how(row, grown, columns)], badges, columns)
 
     def _how(self, row: JobRow, grown: str, columns: int) -> Row:
         """What is said of a job, the most important first."""
@@ -279,6 +338,8 @@ class Tree:
             how.append(("busy", f"{row.command}/{row.commands} "))
         if row.asking:
             how.append(("warn", "asks "))
+        if row.state is State.READY:
+            how += [("warn", f"{bad.question} {bad.times}/{bad.most} ") for bad in row.probed if not bad.is_ok]
         if row.restarts:
             how.append(("warn", f"{self._glyphs.states[State.BACKOFF]}{row.restarts} "))
         match row.state:
@@ -332,7 +393,7 @@ class Tree:
     def next_change(self) -> float:
         """Seconds until an age that shows would read otherwise; nothing else changes by itself."""
         now = self._clock()
-        ages = [now - (row.spawned or row.since) for row in self._board.rows.values() if row.state in _AGEING]
+        ages = [now - _begun(row) for row in self._board.rows.values() if row.state in _AGEING]
         return min((step(value) - value % step(value) for value in ages), default=3600.0)
 
 
@@ -346,6 +407,35 @@ assert JobRow._fields[-len(_COUNTS) :] == _COUNTS
 def _calm(row: JobRow, seen: Seen) -> object:
     """What of a job is more than counts: there are some, or there are none."""
     return row[: -len(_COUNTS)], row.lines > seen.lines, row.errors > seen.errors
+
+
+def _with_leavers(names: list[str], left: list[str]) -> list[str]:
+    """These jobs, and those who are left of what was there before: they stand where they stood until they are gone."""
+    for place, name in enumerate(left):
+        if name not in names:
+            before = left[place - 1] if place else ""
+            names.insert(names.index(before) + 1 if before in names else 0, name)
+    return names
+
+
+def _begun(row: JobRow) -> float:
+    """Since when it is as it is: of a job that lives, since it was started."""
+    return row.since if row.state is State.WAITING else row.spawned or row.since
+
+
+def _awaited(row: JobRow, room: int) -> Row:
+    """Whom the job waits for: of those who do not fit only how many they are, and first those who never come."""
+    lacks = sorted(row.lacks, key=lambda lack: not lack.is_hopeless)
+    names = [short(name, row.job) for name in (*(lack.job for lack in lacks), *row.leavers)]
+    for said in (", ".join(names), f"{names[0]} +{len(names) - 1}") if names else ():
+        if text.width(said) <= room:
+            return [("bad" if row.is_stuck else f"state {row.state}", f"{said} ")]
+    return []
+
+
+def short(job: str, beside: str) -> str:
+    """A job's name where another job is spoken of: without the system, where that is the same."""
+    return job.removeprefix(f"{beside.partition('/')[0]}/")
 
 
 def _entry(job: str) -> Entry:

@@ -33,10 +33,18 @@ def register(subparsers: Subparsers, verb: str | None = None) -> None:
         from zap.verbs import act
 
         act.register(subparsers)
+    if verb in (None, "reload", "need"):
+        from zap.verbs import revise
+
+        revise.register(subparsers)
     if verb in (None, "why"):
         from zap.verbs import explain
 
         explain.register(subparsers)
+    if verb in (None, "critical"):
+        from zap.verbs import spent
+
+        spent.register(subparsers)
     if verb in (None, "tree"):
         from zap.verbs import tree
 

@@ -24,15 +24,20 @@ Judge = Callable[[Row], bool | None]
 
 
 def is_up(row: Row) -> bool | None:
-    return True if row.state in (State.READY, State.DONE) else False if row.state.is_rest else None
+    return True if row.state in (State.READY, State.DONE) else False if _is_idle(row) else None
 
 
 def is_done(row: Row) -> bool | None:
-    return row.state is State.DONE if row.state.is_rest else None
+    return row.state is State.DONE if _is_idle(row) else None
 
 
 def is_over(row: Row) -> bool | None:
-    return True if row.state.is_rest else None
+    return True if _is_idle(row) else None
+
+
+def _is_idle(row: Row) -> bool:
+    """Whether nothing goes on with it, and nothing will by itself."""
+    return row.state.is_rest or row.is_stuck
 
 
 JUDGES: dict[str, Judge] = {"ready": is_up, "done": is_done, "exit": is_over}
@@ -152,5 +157,6 @@ def watch(line: dial.Line, jobs: Sequence[str], judge: Judge, timeout: float | N
 
 def why(row: Row, verdict: bool | None) -> str:
     asked = "".join(f"; `zap fix {row.job} {proposed.fixup}` may help" for proposed in row.asking)
-    why = f": {row.why}" if row.why else ""
+    lacks = ", ".join(lack.job for lack in row.lacks)
+    why = f": {row.why}" if row.why else f" for {lacks}" if lacks else ""
     return reach.shown(f"{'…' if verdict is None else '✗'} {row.job} is {row.state}{why}{asked}")

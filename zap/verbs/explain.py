@@ -27,11 +27,11 @@ def run(arguments: argparse.Namespace) -> int:
         settings = {job.name: job for job in plan.jobs}
         now = time.time()
         asked = [rows[job] for job in among(rows, arguments.names)]
-        told = [row for row in asked if arguments.names or row.state not in why.PLAIN]
+        told = [row for row in asked if arguments.names or not why.is_plain(row)]
         for row in told:
             since = max(row.lines - why.LAST_LINES, 0)
             words = why.last_words(line.tail(row.job, since, why.LAST_LINES).lines)
-            text = why.sentence(row, settings[row.job], now, words)
+            text = why.sentence(row, settings[row.job], now, rows, words)
             if arguments.json:
                 reach.tell({"job": row.job, "state": row.state, "why": text})
             else:

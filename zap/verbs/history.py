@@ -13,7 +13,7 @@ from zap.remarks import headline, seconds, told
 from zap.units import size
 from zap.verbs import reach, usage
 
-STEADY = ("output", "measured")  # what happens all the time
+STEADY = ("output", "measured", "waits", "probed")  # what happens all the time
 
 
 def register(subparsers: usage.Subparsers) -> None:
@@ -27,7 +27,8 @@ def run(arguments: argparse.Namespace) -> int:
     """Shows what has happened as far as the runner remembers, one event per line: its time, its number, the job, and
     what it is. A script that comes again asks for what is new with `--since` the last number that it saw."""
     for event in happened(arguments):
-        if arguments.all or event["event"] not in STEADY:
+        is_told_together = event.get("is_in_storm") and not arguments.json
+        if arguments.all or not (event["event"] in STEADY or is_told_together):
             reach.tell(event) if arguments.json else print(text(event))
             if arguments.follow:
                 sys.stdout.flush()
@@ -66,6 +67,12 @@ def _steady(fact: Fact) -> str:
             return f"is {fact.row.state}"
         case events.Output():
             return f"lines to {fact.last}" + (" and more to come" if fact.is_open else "")
+        case events.Waits():
+            others = [*(lack.job for lack in fact.lacks), *fact.leavers]
+            return f"waits for {', '.join(others)}"
+        case events.Probed():
+            how = "well" if fact.is_ok else "failed"
+            return f"{fact.question}, {how}, {fact.times}/{fact.most}: {fact.by}: {fact.said}"
         case events.Measured():
             return "; ".join(f"{load.job} uses {load.cpu:.1f} %, {size(load.memory)}" for load in fact.loads)
         case _:

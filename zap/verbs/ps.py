@@ -14,6 +14,7 @@ from zap.verbs import reach, usage
 
 SIGNS = {
     "stopped": ("○", 2),
+    "waiting": ("◔", 33),
     "starting": ("◌", 33),
     "running": ("◐", 33),
     "ready": ("●", 32),
@@ -53,7 +54,9 @@ def run(arguments: argparse.Namespace) -> int:
 def cells(row: Mapping[str, Plain], now: float) -> list[Cell | str]:
     sign, colour = SIGNS[row["state"]]
     lives = bool(row["pid"])
-    why = [row["why"], *(f"fixup {proposed['fixup']} wants approval" for proposed in row["asking"])]
+    others = [*(lack["job"] for lack in row["lacks"]), *row["leavers"]]
+    asking = [f"fixup {proposed['fixup']} wants approval" for proposed in row["asking"]]
+    why = [row["why"], f"waits for {', '.join(others)}" if others else "", *asking]
     return [
         row["job"],
         Cell(f"{sign} {row['state']}", colour),

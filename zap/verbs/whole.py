@@ -26,7 +26,7 @@ def wait_up(line: dial.Line, jobs: Sequence[str]) -> int:
 
 
 def _is_settled(row: Row) -> bool | None:
-    return True if row.is_at_rest or row.state is State.READY else None
+    return True if row.is_at_rest or row.is_stuck or row.state is State.READY else None
 
 
 def end(line: dial.Line, is_hurried: bool) -> None:
