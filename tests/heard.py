@@ -37,9 +37,9 @@ class Heard:
         found = next(filter(is_it, self.told), None)
         until = time.monotonic() + DEADLINE
         while found is None:
-            assert self._line.hears(until - time.monotonic()), f"waited in vain for {wanted} after {self.told}"
+            assert self._line.hears(until - time.monotonic()), f"waited in vain for {wanted}; {self._last()}"
             told = next(self._news, None)
-            assert told is not None, f"the runner has ended before {wanted}: {self.told}"
+            assert told is not None, f"it has ended before {wanted}; {self._last()}"
             self.told.append(told)
             found = told if is_it(told) else None
         return found
@@ -94,6 +94,9 @@ class Heard:
 
     def close(self) -> None:
         self._line.close()
+
+    def _last(self) -> str:
+        return f"the last that it told: {self.told[-10:]}"
 
     def _dial(self) -> dial.Line:
         line = dial.reach(self._zap.place)

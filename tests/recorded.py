@@ -111,7 +111,7 @@ class Recorded:
             raise ZapError(self.refusal)
         return self.buffers[job].tail(since, at_most, widest, known)
 
-    async def plan(self) -> Plan:
+    async def plan(self, is_fresh: bool = False) -> Plan:
         return self._plan
 
 

@@ -172,10 +172,6 @@ class World:
                 body.quick.append(self.now)
             case machine.Exited(has_left=has_left):
                 body.epoch, body.has_left = 0, has_left
-                if self.now - body.since < machine.INSTANT:
-                    body.quick.append(body.since)
-                else:
-                    body.quick.clear()
             case machine.Emptied():
                 body.has_left = False
             case machine.TaskEnded(epoch):
@@ -216,6 +212,11 @@ class World:
             case Turned(old, new):
                 if new.state is State.STARTING and old.state is not State.STARTING:
                     self._may_start(name, old, new)
+                if old.state in UP and new.state not in UP:
+                    if self.is_wish or self.now - body.since >= machine.INSTANT:
+                        body.quick.clear()
+                    else:
+                        body.quick.append(body.since)
                 if old.state is State.BACKOFF and new.state is not State.BACKOFF:
                     self._may_try_again(body)
                 if new.state.is_rest or (old.after is After.START and new.state is not old.state):
@@ -283,6 +284,7 @@ class World:
     def _end(self) -> None:
         """A wish to stop always ends in stopped, whatever has happened, and in time."""
         names = self.names
+        self.is_wish = True
         self._do(lambda: "stop all", lambda: self.flock.stop(names, False, self.now))
         self.is_wish = False
         until = self.now + sum(3 * job.grace + machine.TASK_MOST for job in self.jobs.values())

@@ -573,6 +573,14 @@ def test_nobody_follows_one_that_was_never_there() -> None:
     assert stage.asked == ["web"]
 
 
+def test_who_has_followed_an_optional_need_down_lives_on_without_it() -> None:
+    stage = Stage(job("web", Need("log", is_optional=True, follow=True)), job("log")).up("log", "web")
+    stage.exit("log", 1)
+    assert stage.sink() == ["web"]
+    assert stage.rise() == ["web"]
+    assert stage.states == "web ready, log failed"
+
+
 def test_a_line_that_it_follows_counts_from_each_start_anew() -> None:
     stage = Stage(job("web", Need("db", "line", LISTENING, follow=True)), job("db"))
     stage.start("web")
@@ -586,6 +594,23 @@ def test_a_line_that_it_follows_counts_from_each_start_anew() -> None:
     assert stage.states == "web waiting, db ready"
     stage.hear("db", LISTENING)
     assert stage.spawned == ["web"]
+
+
+def test_who_was_about_to_be_born_follows_too() -> None:
+    """Its hook ran while the one was there that it follows: what comes of it comes after that one again."""
+    stage = Stage(job("web", follow("db"), hooks=Hooks("make ready")), job("db", restart="on-failure"))
+    stage.start("web")
+    stage.come_up("db")
+    stage.exit("db", 1)
+    assert stage.states == "web starting, db backoff"
+    stage.give("web", machine.TaskEnded(1))
+    if stage["web"] is State.STARTING:
+        stage.bear("web")
+    stage.sink()
+    assert stage.states == "web waiting, db backoff"
+    stage.wait("db")
+    assert stage.rise() == ["db"]
+    assert stage["web"] is State.STARTING
 
 
 def test_who_follows_several_says_which_one_it_was() -> None:
@@ -851,6 +876,13 @@ def test_of_several_jobs_all_are_rewired_or_none() -> None:
     assert stage.rise() == ["log", "db", "api", "web"]
 
 
+def test_who_is_held_for_one_that_needs_it_no_more_is_asked() -> None:
+    stage = Stage(job("web", "db"), job("db")).up("web")
+    stage.stop("web", "db")
+    stage.rewire("web", "db", None)
+    assert stage.asked == ["db"]
+
+
 def test_who_does_not_follow_any_more_stays_up() -> None:
     stage = Stage(job("web", follow("db")), job("db")).up("web")
     stage.rewire("web", "db", Need("db"))
@@ -938,6 +970,13 @@ def test_other_settings_hold_from_now_on() -> None:
     stage.stop("web", "db")
     assert sorted(stage.asked) == ["db", "web"]  # db is not needed any more
     assert stage.flock.run("web").due == stage.now + 77.0
+
+
+def test_who_is_held_is_asked_when_the_new_plan_lets_it() -> None:
+    stage = Stage(job("web", "db"), job("db")).up("web")
+    stage.stop("web", "db")
+    stage.effects = stage.flock.put([job("web")], stage.now)
+    assert stage.asked == ["db"]
 
 
 def test_who_waits_goes_when_the_new_plan_lets_it() -> None:

@@ -115,7 +115,7 @@ TOLD: list[tuple[Fact, str | None]] = [
     (events.Became(J, 1, State.FAILED, "exit 1", is_in_storm=True), None),
     (events.Became(J, 0, State.WAITING), None),
     (events.Waits(J, 0, (events.Lack("s/db", "ready"), events.Lack("s/b", "done"))), "waits for s/db, s/b"),
-    (events.Waits(J, 0, leavers=("s/b",)), None),
+    (events.Waits(J, 0, leavers=("s/b",)), "first those end that need it: s/b"),
     (events.Notified(J, 1, "loading"), "told: loading"),
     (events.Probed(J, 1, "ready", False, "tcp localhost:80", "connection refused"), None),
     (events.Signalled(J, 1, events.KEYS), "was sent its keys"),

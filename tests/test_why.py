@@ -121,7 +121,7 @@ WAITS = [
     ([lacking()], of(State.STOPPED), "it is stopped, and not ready"),
     ([lacking()], of(State.BACKOFF, why="exit 1"), "not ready, it starts again after exit 1"),
     ([lacking()], of(State.WAITING, lacks=(lacking(job="web/net"),)), "it waits for web/net itself"),
-    ([lacking(), lacking("done", "web/gone")], of(State.STARTING), "not ready, it is starting and web/gone: not done"),
+    ([lacking(), lacking("done", "web/gone")], of(State.STARTING), "not ready, it is starting; and web/gone: not done"),
 ]
 
 
@@ -161,7 +161,7 @@ def test_each_rung_of_the_ladder_has_its_time() -> None:
     for passed, sent, said in steps:
         stopping = row(State.STOPPING, sent=sent, since=NOW - passed)
         assert why.ladder(stopping, job, NOW) == said
-    assert why.ladder(row(State.STOPPING, tasks=1), JOB, NOW) == "its clean-up runs"
+    assert why.ladder(row(State.STOPPING, hook="after_stop"), JOB, NOW) == "its clean-up runs"
     at_once = JOB._replace(grace=0.0)
     assert why.ladder(row(State.STOPPING, sent="TERM"), at_once, NOW) == "TERM was sent, KILL follows in 0 ms"
 

@@ -39,7 +39,11 @@ TOLD: list[tuple[Fact, dict[str, Any]]] = [
     (
         events.Became(J, 2, State.BACKOFF, "exit 1", 1.5, Status(1), is_in_storm=True),
         {
-            **{"event": "became", "state": "backoff", "why": "exit 1", "seconds": 1.5, "exit": {"code": 1}},
+            "event": "became",
+            "state": "backoff",
+            "why": "exit 1",
+            "seconds": 1.5,
+            "exit": {"code": 1},
             "is_in_storm": True,
         },
     ),
@@ -57,8 +61,15 @@ TOLD: list[tuple[Fact, dict[str, Any]]] = [
     (
         events.Probed(J, 2, "ready", False, "tcp localhost:80", "connection refused", 2, 3, 1.5),
         {
-            **{"event": "probed", "question": "ready", "is_ok": False, "by": "tcp localhost:80"},
-            **{"said": "connection refused", "times": 2, "most": 3, "seconds": 1.5, "when": 0.0},
+            "event": "probed",
+            "question": "ready",
+            "is_ok": False,
+            "by": "tcp localhost:80",
+            "said": "connection refused",
+            "times": 2,
+            "most": 3,
+            "seconds": 1.5,
+            "when": 0.0,
         },
     ),
     (events.Notified(J, 2, "loading"), {"event": "notified", "status": "loading"}),
@@ -157,6 +168,7 @@ TOLD: list[tuple[Fact, dict[str, Any]]] = [
                 "leavers": [],
                 "probed": [],
                 "status": "",
+                "hook": "",
                 "lines": 0,
                 "errors": 0,
                 "cpu": 0.0,

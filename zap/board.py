@@ -43,6 +43,7 @@ def _fold(row: Row, fact: events.Fact, at: float) -> Row:
                 seconds=fact.seconds,
                 exit=fact.exit or row.exit,
                 sent="",
+                hook="",
                 lacks=(),
                 leavers=(),
             )
@@ -53,7 +54,7 @@ def _fold(row: Row, fact: events.Fact, at: float) -> Row:
             return row._replace(lacks=fact.lacks, leavers=fact.leavers)
         case events.Spawned():
             return row._replace(
-                command=0, text="", exit=None, spawned=at, pid=fact.pid, asking=(), probed=(), status=""
+                command=0, text="", exit=None, spawned=at, pid=fact.pid, asking=(), probed=(), status="", hook=""
             )
         case events.Probed() if fact.epoch == row.epoch:
             others = tuple(probed for probed in row.probed if probed.question != fact.question)
@@ -61,7 +62,9 @@ def _fold(row: Row, fact: events.Fact, at: float) -> Row:
         case events.Notified():
             return row._replace(status=fact.status)
         case events.Signalled():
-            return row._replace(sent=fact.signal)
+            return row._replace(sent=fact.signal, hook="")
+        case events.HookStarted() if fact.hook != "after_start":
+            return row._replace(hook=fact.hook)
         case events.CommandStarted():
             ran = (*row.ran[1 - RAN_MOST :], events.Ran(fact.epoch, fact.command, fact.line, at))
             return row._replace(command=fact.command, text=fact.text, ran=ran)
@@ -76,7 +79,7 @@ def _fold(row: Row, fact: events.Fact, at: float) -> Row:
         case events.Output():  # it may be older than what was restated
             return row._replace(lines=max(row.lines, fact.last), errors=max(row.errors, fact.errors))
         case events.Exited():
-            return row._replace(exit=fact.status, pid=0, cpu=0.0, memory=0)
+            return row._replace(exit=fact.status, pid=0, cpu=0.0, memory=0, hook="")
         case events.FixStarted():
             asking = tuple(proposed for proposed in row.asking if proposed.fixup != fact.fixup)
             return row._replace(tasks=row.tasks + 1, asking=asking)

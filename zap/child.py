@@ -10,6 +10,7 @@ import signal
 import struct
 import subprocess
 import termios
+import time
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Literal
 
@@ -25,15 +26,19 @@ Output = Literal["out", "err"]
 
 
 class Child:
-    """A process and our ends of its streams. `tag` stands in its environment, `nonce` in its marks."""
+    """A process and our ends of its streams. `tag` stands in its environment, `nonce` in its marks.
 
-    __slots__ = ("_popen", "end_fd", "err_fd", "in_fd", "nonce", "out_fd", "pid", "tag")
+    `born` is when that was, on the wall.
+    """
+
+    __slots__ = ("_popen", "born", "end_fd", "err_fd", "in_fd", "nonce", "out_fd", "pid", "tag")
 
     def __init__(
         self, popen: subprocess.Popen[bytes], in_fd: int | None, out_fd: int, err_fd: int, nonce: str, tag: str
     ) -> None:
         self._popen = popen
         self.pid = popen.pid
+        self.born = time.time()
         self.in_fd = in_fd  # a terminal's is its out_fd; None where there is nothing to type into
         self.out_fd = out_fd
         self.err_fd = err_fd

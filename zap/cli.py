@@ -266,12 +266,21 @@ def _up(arguments: argparse.Namespace) -> int:
         line, is_new = background.bring_up(plan.path, arguments.names, arguments.heal, os.environ)
         with line:
             if not is_new:
+                _tell_of_changes(line.plan(), plan)
                 jobs = choose(line.plan(), arguments.names)
                 line.call(requests.Start(tuple(job.name for job in jobs)))
             return 0 if arguments.no_wait else whole.wait_up(line, [job.name for job in jobs])
     except KeyboardInterrupt:
         print("what was started goes on; `zap down` ends it", file=sys.stderr)
         raise
+
+
+def _tell_of_changes(running: Plan, written: Plan) -> None:
+    """Whoever has changed the plan since may think that it was read again."""
+    from zap.revision import compare
+
+    if not compare(running, written).is_nothing:
+        print("the plan is another one now than what runs: `zap reload` does what has changed", file=sys.stderr)
 
 
 def _down(arguments: argparse.Namespace) -> int:

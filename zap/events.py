@@ -261,6 +261,8 @@ class GaveUp(NamedTuple):
 
 
 class HookStarted(NamedTuple):
+    """`hook` is called as in the settings; for `stop` it is the stop command."""
+
     job: str
     epoch: int
     hook: str
@@ -268,7 +270,7 @@ class HookStarted(NamedTuple):
 
 
 class HookFailed(NamedTuple):
-    """What was to be run around the job's life did not end well; for `stop` it is the stop command."""
+    """What was to be run around the job's life did not end well."""
 
     job: str
     epoch: int
@@ -322,6 +324,7 @@ class Row(NamedTuple):
     `ran` the commands that ran last, oldest first. `sent` is the signal that was sent last since the state changed.
     `asked` is when it was last set on its way up, `up` when it was ready or done after that. `lacks` and `leavers` are
     what it waits for, `probed` is the last answer of this run, by question, and `status` what the run told of itself.
+    `hook` is the one that runs while the job waits for it.
     """
 
     job: str
@@ -349,6 +352,7 @@ class Row(NamedTuple):
     leavers: tuple[str, ...] = ()
     probed: tuple[Probed, ...] = ()
     status: str = ""
+    hook: str = ""
     lines: int = 0
     errors: int = 0
     cpu: float = 0.0

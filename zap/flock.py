@@ -7,7 +7,7 @@ comes out is a list of effects, which whoever calls must carry out in order befo
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping
 from typing import NamedTuple
 
 from zap import graph, machine, vitals
@@ -98,7 +98,7 @@ class Flock:
             if name in names:
                 self._give(name, machine.Stop(is_hurried, bool(self._leavers(name))), now)
             else:
-                self._let_follow(name, now)
+                self._let_follow(name, names, now)
         return self._settled(now)
 
     def restart(self, names: Iterable[str], now: float) -> list[Effect]:
@@ -108,7 +108,7 @@ class Flock:
             if name in names:
                 self._give(name, machine.Restart(bool(self._leavers(name))), now)
             else:
-                self._let_follow(name, now)
+                self._let_follow(name, names, now)
         for name in graph.in_order(self._jobs, self._pulled(names) - names):
             self._give(name, machine.Start(), now)
         return self._settled(now)
@@ -181,6 +181,7 @@ class Flock:
     def _connect(self) -> None:
         self._dependents = {name: [] for name in self._lives}
         for name, life in self._lives.items():
+            life.followed &= {need.job for need in life.job.needs if need.follow}
             for need in life.job.needs:
                 self._dependents[need.job].append(name)
 
@@ -190,22 +191,23 @@ class Flock:
 
     def _pulled(self, names: set[str]) -> set[str]:
         """Whom these jobs need, and who has to be started for that, and whom those need in turn."""
-        found: set[str] = set()
-        queue = list(names)
-        while queue:
-            for need in self._lives[queue.pop()].job.needs:
-                needed = self._lives[need.job]
-                is_there = not needed.run.state.is_rest or graph.is_met(need, needed.run, needed.said)
-                if need.job not in found and not (need.is_optional or is_there):
-                    found.add(need.job)
-                    queue.append(need.job)
-        return found
+        edges = {
+            name: [need.job for need in life.job.needs if not (need.is_optional or self._is_met(need))]
+            for name, life in self._lives.items()
+        }
+        runs = {name: self._lives[name].run for name in graph.reach(edges, names) - names}
+        return {name for name, run in runs.items() if run.state.is_rest or not run.is_wanted}
+
+    def _is_met(self, need: Need) -> bool:
+        needed = self._lives[need.job]
+        return graph.is_met(need, needed.run, needed.said)
 
     def _followers(self, names: set[str]) -> set[str]:
-        """Who lives and goes down with these jobs, or with others who do."""
+        """Who lives and goes down with these jobs, or with others who do. With one that is at rest nobody does."""
         edges = {
             name: [other for other in dependents if name in self._lives[other].followed]
             for name, dependents in self._dependents.items()
+            if not self._lives[name].run.state.is_rest
         }
         found = graph.reach(edges, names) - names
         return {name for name in found if self._lives[name].run.state in graph.LIVING}
@@ -219,11 +221,13 @@ class Flock:
     def _let_followers_go(self, name: str, now: float) -> None:
         """Who follows this job ends before it does."""
         for other in reversed(graph.in_order(self._jobs, self._followers({name}))):
-            self._let_follow(other, now)
+            self._let_follow(other, {name}, now)
 
-    def _let_follow(self, name: str, now: float) -> None:
-        gone = next(need.job for need in self._lives[name].job.needs if need.job in self._lives[name].followed)
-        self._give(name, machine.Restart(bool(self._leavers(name)), f"it follows {gone}"), now)
+    def _let_follow(self, name: str, gone: Collection[str], now: float) -> None:
+        """Down, because of one of these that it follows, or of another one that goes down with them."""
+        followed = self._lives[name].followed
+        first = min(followed, key=lambda other: (other not in gone, other))
+        self._give(name, machine.Restart(bool(self._leavers(name)), f"it follows {first}"), now)
 
     def _leavers(self, name: str) -> tuple[str, ...]:
         """Who needs this job alive, and is on its way down."""
@@ -251,8 +255,9 @@ class Flock:
         if after.state is before.state:
             return
         life.waits = Waits(name, 0)
-        if after.state is State.RUNNING:
-            life.followed.clear()
+        if after.state is State.STARTING:
+            life.followed = {need.job for need in life.job.needs if need.follow and self._is_met(need)}
+        elif after.state is State.RUNNING:
             self._check(name, vitals.Began(after.epoch), now)
         elif after.state is State.READY:
             self._check(name, vitals.Readied(), now)
@@ -320,20 +325,21 @@ class Flock:
             self._tell_waits(life, Waits(job.name, life.run.epoch, lacks))
 
     def _consider_living(self, life: _Life, now: float) -> None:
-        for need in life.job.needs:
-            needed = self._lives[need.job]
-            if life.job.when_need_fails == "stop" and needed.run.state is State.FAILED and not need.is_optional:
-                self._let_followers_go(life.job.name, now)
-                is_held = bool(self._leavers(life.job.name))
-                self._give(life.job.name, machine.Stop(is_held=is_held, why=f"{need.job} is failed"), now)
-                return
-            if not need.follow:
+        name, job = life.job.name, life.job
+        for need in job.needs:
+            if self._is_met(need):
+                if need.follow:
+                    life.followed.add(need.job)
                 continue
-            if graph.is_met(need, needed.run, needed.said):
-                life.followed.add(need.job)
-            elif need.job in life.followed:
-                self._let_followers_go(life.job.name, now)
-                self._let_follow(life.job.name, now)
+            has_failed = self._lives[need.job].run.state is State.FAILED and not need.is_optional
+            if has_failed and job.when_need_fails == "stop":
+                self._let_followers_go(name, now)
+                stop = machine.Stop(is_held=bool(self._leavers(name)), why=f"{need.job} is failed")
+                self._give(name, stop, now)
+                return
+            if need.job in life.followed:
+                self._let_followers_go(name, now)
+                self._let_follow(name, {need.job}, now)
                 return
 
     def _tell_waits(self, life: _Life, waits: Waits) -> None:

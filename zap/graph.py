@@ -56,9 +56,16 @@ def in_order(jobs: Mapping[str, Job], names: Iterable[str]) -> list[str]:
     Needs must not go in a circle. To go down, the other way round.
     """
     wanted = set(names)
-    reached = reach({name: [need.job for need in job.needs] for name, job in jobs.items()}, wanted)
-    order = TopologicalSorter({name: [need.job for need in jobs[name].needs] for name in jobs if name in reached})
-    return [name for name in order.static_order() if name in wanted]
+    order: dict[str, None] = {}
+    for name in jobs:
+        path = [name] if name in wanted else []
+        while path:
+            others = [need.job for need in jobs[path[-1]].needs if need.job not in order]
+            if others:
+                path.append(others[0])
+            else:
+                order[path.pop()] = None
+    return [name for name in order if name in wanted]
 
 
 def needed(jobs: Mapping[str, Job], names: Iterable[str]) -> set[str]:

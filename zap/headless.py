@@ -88,7 +88,7 @@ class _Headless:
         self._prompting: set[str] = set()  # jobs whose unfinished lines will be looked at
         self._signals: list[int] = []
         self._first_failed: str | None = None
-        self._is_in_vain = False  # a job was waited for that could not start, because of others
+        self._in_vain: dict[str, str] = {}  # jobs that could not start, because of others, and whom they waited for
         self._begun: set[asyncio.Task[None]] = set()
         self._is_closing = False
         self._has_status = False
@@ -149,12 +149,20 @@ class _Headless:
             row = self._board.rows[fact.job]
             if row.state is State.FAILED and self._first_failed is None:
                 self._first_failed = fact.job
-            if fact.job in self._options.jobs and (row.is_stuck or (row.state is State.STOPPED and row.why)):
-                self._is_in_vain = True
+            self._note_waits(row)
             if self._is_over(fact.job):
                 self._close()
         elif isinstance(fact, events.Fixed | events.FixFailed) and self._is_over(fact.job):
             self._close()
+
+    def _note_waits(self, row: Row) -> None:
+        """Before all is ended, and with it what anybody waits for."""
+        if row.is_stuck:
+            self._in_vain[row.job] = f"waited for {', '.join(lack.job for lack in row.lacks if lack.is_hopeless)}"
+        elif row.state is State.STOPPED and row.why:
+            self._in_vain[row.job] = row.why
+        elif row.state is not State.STOPPED:
+            self._in_vain.pop(row.job, None)
 
     async def _keep_status(self) -> None:
         """While nothing is said for a while, a person sees that something goes on."""
@@ -247,17 +255,20 @@ class _Headless:
             return 128 + signal.SIGPIPE
         if self._first_failed:
             return self._board.rows[self._first_failed].code or 1
-        return 1 if self._is_in_vain else 0
+        return 1 if self._in_vain else 0
 
     def _summary(self, code: int) -> str:
         rows = [self._board.rows[job] for job in self._options.shown]
         took = time.monotonic() - self._began
         if self._options.is_json:
-            jobs = [_outcome(row, self._last_words.get(row.job)) for row in rows]
+            jobs = [_outcome(row, self._why(row), self._last_words.get(row.job)) for row in rows]
             return as_json({"event": "summary", "code": code, "seconds": round(took, 3), "jobs": jobs})
         width = max((len(row.job) for row in rows), default=0)
         head = f"{len(rows)} {'job' if len(rows) == 1 else 'jobs'} in {seconds(took)}, exit code {code}"
         return "\n".join(["", head, *(self._summed(row, width) for row in rows), ""])
+
+    def _why(self, row: Row) -> str:
+        return self._in_vain.get(row.job) or row.why
 
     def _summed(self, row: Row, width: int) -> str:
         sign = SIGNS.get(row.state, "?")
@@ -268,8 +279,9 @@ class _Headless:
             parts.append(f"↺ {row.restarts}")
         parts += [f"🔧 {name}{times}" for name, times in _counted(row.fixups)]
         parts += [f"🔧 {name}{times} did not help" for name, times in _counted(row.gave_up)]
-        if row.why and row.state in (State.FAILED, State.STOPPED):
-            parts.append(row.why)
+        why = self._why(row)
+        if why and row.state in (State.FAILED, State.STOPPED):
+            parts.append(why)
         told = f"  {sign} {row.job:<{width}}  {'  '.join(parts)}"
         words = self._last_words.get(row.job)
         return f"{told}\n    {'':<{width}}  last words: {words}" if words else told
@@ -341,12 +353,12 @@ class _Paper:
                 loop.call_soon_threadsafe(self._on_written, len(data), is_torn)
 
 
-def _outcome(row: Row, last_words: str | None) -> dict[str, object]:
+def _outcome(row: Row, why: str, last_words: str | None) -> dict[str, object]:
     told = {"job": row.job, "outcome": str(row.state), "seconds": _took(row), "restarts": row.restarts}
     if row.exit:
         told["status"] = wire.to_plain(row.exit)
-    if row.why:
-        told["why"] = row.why
+    if why:
+        told["why"] = why
     if last_words:
         told["last_words"] = last_words
     return told | {"fixups": list(row.fixups), "gave_up": list(row.gave_up)}

@@ -272,7 +272,7 @@ def _begin(run: Run, job: Job, now: float) -> Step:
 
 
 def _rest(run: Run, state: State, why: str, now: float) -> Step:
-    return run._replace(state=state, since=now, due=None, is_busy=False, call=None, why=why, quick=()), ()
+    return run._replace(state=state, since=now, due=None, is_busy=False, call=None, why=why, quick=(), spread=0.0), ()
 
 
 def start(run: Run, given: Input, job: Job, now: float) -> Step:
@@ -302,12 +302,13 @@ def unwant(run: Run, given: Input, job: Job, now: float) -> Step:
 
 def want_anew(run: Run, given: Input, job: Job, now: float) -> Step:
     """Who was stopped while its hook ran begins anew when that has ended."""
-    return run._replace(is_wanted=True, after=After.START if run.after is After.REST else run.after), ()
+    after = After.START if run.after is After.REST else run.after
+    return run._replace(is_wanted=True, is_hurried=False, after=after), ()
 
 
 def abort(run: Run, given: Input, job: Job, now: float) -> Step:
     assert isinstance(given, Stop)
-    unwanted = run._replace(is_wanted=False, why=given.why)
+    unwanted = run._replace(is_wanted=False, is_hurried=given.is_hurried, why=given.why)
     if not run.is_busy:
         return unwanted, ()
     return unwanted._replace(after=After.REST, due=None), _end_task(run)
@@ -320,7 +321,7 @@ def start_next(run: Run, given: Input, job: Job, now: float) -> Step:
 
 def spawned(run: Run, given: Input, job: Job, now: float) -> Step:
     if not run.is_wanted:
-        return _ask(run, After.REST, now, job)
+        return _kill(run, After.REST, now) if run.is_hurried else _ask(run, After.REST, now, job)
     up = run._replace(state=State.RUNNING, since=now, due=now + job.settle if job.ready.by == "settle" else None)
     return up, ()
 
@@ -359,7 +360,7 @@ def ready(run: Run, given: Input, job: Job, now: float) -> Step:
 
 def unwell(run: Run, given: Input, job: Job, now: float) -> Step:
     assert isinstance(given, Unwell)
-    return _ask(run._replace(why=given.why), After.FAIL, now, job)
+    return _ask(_having_lived(run, now)._replace(why=given.why), After.FAIL, now, job)
 
 
 def healthy(run: Run, given: Input, job: Job, now: float) -> Step:
@@ -368,7 +369,7 @@ def healthy(run: Run, given: Input, job: Job, now: float) -> Step:
 
 def called(run: Run, given: Input, job: Job, now: float) -> Step:
     assert isinstance(given, Called)
-    return _leave(run, given.call, now)
+    return _leave(_having_lived(run, now), given.call, now)
 
 
 def called_late(run: Run, given: Input, job: Job, now: float) -> Step:
@@ -397,7 +398,7 @@ def fix_next(run: Run, given: Input, job: Job, now: float) -> Step:
 
 
 def _wish_to_fix(run: Run, call: Call) -> Run:
-    return run._replace(is_wanted=True, failures=0, call=call, why=f"fixup {call.fixup}")
+    return run._replace(is_wanted=True, failures=0, quick=(), call=call, why=f"fixup {call.fixup}")
 
 
 def _leave(run: Run, call: Call, now: float) -> Step:
@@ -486,11 +487,14 @@ def exited(run: Run, given: Input, job: Job, now: float) -> Step:
     """The shell ended by itself."""
     assert isinstance(given, Exited)
     over = run._replace(exit=given.status, exit_epoch=run.epoch, why=f"{given.status}{given.at}", call=given.call)
-    over = over._replace(spread=given.spread, quick=())
-    if now - run.since < INSTANT:
-        over = _was_quick(over._replace(quick=run.quick), run.since)
+    over = _having_lived(over._replace(spread=given.spread), now)
     after = After.FIX if given.call else After.JUDGE
     return _ask(over, after, now, job) if given.has_left else _over(over, after, job, now)
+
+
+def _having_lived(run: Run, now: float) -> Run:
+    """What was known of runs that ended at once is forgotten with one that did not."""
+    return _was_quick(run, run.since) if now - run.since < INSTANT else run._replace(quick=())
 
 
 def _was_quick(run: Run, began: float) -> Run:

@@ -41,7 +41,7 @@ class Reaper:
         return bool(self._look().family(leader.pid, leader.tag))
 
     def signal(self, leader: Child, name: str) -> None:
-        """To all of its family, by the signal's name without SIG; who is stopped is woken, because it could not hear."""
+        """To all of its family, the signal of this name without SIG. Who is stopped is woken: it could not hear."""
         look = self._look()
         family = look.family(leader.pid, leader.tag)
         self._orphans |= family

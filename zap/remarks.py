@@ -73,8 +73,10 @@ def told(fact: Fact) -> str | None:
             return f"was sent {'its keys' if fact.signal == events.KEYS else fact.signal}"
         case events.Became(state=State.STARTING | State.RUNNING | State.WAITING):
             return None
-        case events.Waits(lacks=lacks):
-            return f"waits for {', '.join(lack.job for lack in lacks)}" if lacks else None
+        case events.Waits(lacks=lacks, leavers=leavers):
+            if leavers:
+                return f"first those end that need it: {', '.join(leavers)}"
+            return f"waits for {', '.join(lack.job for lack in lacks)}"
         case events.Notified():
             return f"told: {fact.status}"
         case events.Became(state=State.READY | State.STOPPING | State.FIXING):

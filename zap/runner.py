@@ -88,7 +88,6 @@ class _Seat:
         self.probing: asyncio.Task[None] | None = None  # the probe that is out, or was let go of and ends
         self.probe: child.Child | None = None  # its command
         self.mailbox: Mailbox | None = None
-        self.spawned_at = 0.0  # on the wall
         self.spoke = 0.0  # when it said something last
         self.echo = 0  # bytes that are only what was typed, said again
         self.told = 0  # the newest line that an Output event pointed at
@@ -312,6 +311,7 @@ class Runner:
             plan = await self._read_plan()
         except ZapError as error:
             self._publish(events.NotReloaded(str(error)))
+            self._note(remark(events.NotReloaded(str(error))) or "")
             raise
         if self._closing:
             raise ZapError("zap is ending: it takes no more requests")
@@ -331,8 +331,7 @@ class Runner:
             seat = self._seats[change.job]
             seat.transcript.arm(seat.job, self._armed(seat.job))
             seat.transcript.buffer.bound(seat.job.buffer)
-            row = self._board.rows[change.job]._replace(commands=len(seat.job.commands))
-            self._publish(events.Restated(change.job, row))
+            self._publish(events.Restated(change.job, self._row(seat)._replace(commands=len(seat.job.commands))))
         for seat in self._seats.values():
             self._listen(seat)
         self._removed |= set(revision.removed)
@@ -483,8 +482,12 @@ class Runner:
     def _restate(self) -> Iterator[events.Fact]:
         """How every job is, for a reader who has not followed how it came to that."""
         for name, seat in self._seats.items():
-            buffer = seat.transcript.buffer
-            yield events.Restated(name, self._board.rows[name]._replace(lines=buffer.last, errors=buffer.errors))
+            yield events.Restated(name, self._row(seat))
+
+    def _row(self, seat: _Seat) -> events.Row:
+        """Pointers to output are not told to our own board: the buffer knows."""
+        buffer = seat.transcript.buffer
+        return self._board.rows[seat.name]._replace(lines=buffer.last, errors=buffer.errors)
 
     def _publish(self, fact: events.Fact) -> None:
         self._board.apply(self._bus.publish(fact))
@@ -553,7 +556,6 @@ class Runner:
             born.resize(*seat.size)
         seat.has_ended = False
         seat.spawned = seat.spoke = self._loop.time()
-        seat.spawned_at = time.time()
         seat.echo = 0
         seat.command, seat.command_since = 0, None
         seat.asking.clear()
@@ -607,7 +609,7 @@ class Runner:
             seat.probe = nursery.bear_probe(self._world, seat.job, seat.run.epoch, command)
             return seat.probe
 
-        since = seat.spawned_at if ask.question == "ready" else 0.0
+        since = seat.child.born if seat.child and ask.question == "ready" else 0.0
         try:
             answer = await probe.ask(ask.probe, ask.timeout, since, bear)
         finally:
@@ -962,6 +964,7 @@ class Runner:
             else:
                 self._climb(seat, seat.run.rung)
 
+        self._say(seat, events.HookStarted(seat.job.name, seat.run.epoch, name, text))
         self._begin_task(seat, "stop", [text], go_on)
 
     def _climb(self, seat: _Seat, rung: int) -> None:

@@ -38,7 +38,6 @@ class Vitals(NamedTuple):
     ping_at: float | None = None
     watchdog_at: float | None = None
     watchdog: float | None = None
-    is_new: bool = True
 
     @property
     def due(self) -> float | None:
@@ -126,9 +125,9 @@ def step(vitals: Vitals, given: Input, job: Job, now: float) -> Step:
     """What is known then, and what follows: things to do, inputs for the machine, and facts to be told."""
     match given:
         case Began(epoch):
-            return _begin(epoch, job, now), ()
+            return _begin(vitals, epoch, job, now), ()
         case Left():
-            return Vitals(), (Drop(),) if vitals.out else ()
+            return Vitals(asked=vitals.asked), (Drop(),) if vitals.out else ()
         case _ if not vitals.epoch:
             return vitals, ()
         case Readied():
@@ -143,9 +142,11 @@ def step(vitals: Vitals, given: Input, job: Job, now: float) -> Step:
             return _on_time(vitals, job, heard, now)
 
 
-def _begin(epoch: int, job: Job, now: float) -> Vitals:
+def _begin(vitals: Vitals, epoch: int, job: Job, now: float) -> Vitals:
+    """Numbers go on, so that no answer about an earlier child is taken for one about this."""
     return Vitals(
         epoch=epoch,
+        asked=vitals.asked,
         probe_at=now if job.ready.by == "probe" else None,
         within_at=None if job.ready.within is None else now + job.ready.within,
         watchdog=job.watchdog,
@@ -154,8 +155,8 @@ def _begin(epoch: int, job: Job, now: float) -> Vitals:
 
 
 def _ready(vitals: Vitals, job: Job, now: float) -> Step:
-    """From here on it is its health that is asked for."""
-    up = vitals._replace(is_ready=True, out=None, fails=0, passes=0, within_at=None, is_new=True)
+    """From here on it is its health that is asked for; anew, if that is by other settings now."""
+    up = vitals._replace(is_ready=True, out=None, fails=0, passes=0, pings=0, pinged=None, within_at=None)
     up = up._replace(
         probe_at=now + job.health.every if job.health else None, ping_at=now + job.ping.after if job.ping else None
     )
@@ -209,11 +210,10 @@ def _answered(vitals: Vitals, answer: Answered, job: Job, now: float) -> Step:
         probe_at=now + every,
         fails=0 if answer.is_ok else vitals.fails + 1,
         passes=vitals.passes + 1 if answer.is_ok else 0,
-        is_new=False,
     )
     times = back.passes if answer.is_ok else back.fails
     is_over = times >= most and answer.is_ok == (question == "ready")
-    tells = not answer.is_ok or vitals.is_new or vitals.fails > 0 or question == "ready"
+    tells = question == "ready" or not answer.is_ok or vitals.fails > 0
     wait = None if is_over else every
     fact = Probed(job.name, back.epoch, question, answer.is_ok, str(probe), answer.said, times, most, wait)
     told_facts = (fact,) if tells else ()
@@ -233,7 +233,8 @@ def _look_at_silence(vitals: Vitals, job: Job, heard: float, now: float) -> Step
         said = "it spoke" if spoke else f"it said nothing within {told(ping.timeout)}"
         return _pong(vitals._replace(pinged=None), spoke, said, job, now)
     if heard + ping.after > now:
-        return vitals._replace(ping_at=heard + ping.after, pings=0), ()
+        spoke = _pong(vitals, True, "it spoke", job, now)
+        return spoke[0]._replace(ping_at=heard + ping.after), spoke[1]
     if ping.command is not None:
         return _out(vitals, "ping", Probe(command=ping.command), ping.timeout)
     return vitals._replace(pinged=now, ping_at=now + ping.timeout), (Say(ping.send or ""),)

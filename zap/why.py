@@ -50,13 +50,13 @@ def ladder(row: Row, job: Job, now: float) -> str:
     """By what a job that is stopping was asked to end, and what comes next."""
     if row.leavers:
         return f"first those end that need it: {', '.join(row.leavers)}"
+    if row.hook == "after_stop":
+        return "its clean-up runs"
     if row.sent == "KILL":
         return "KILL was sent, and something of it lives on"
-    if row.pid == 0 and row.tasks:
-        return "its clean-up runs"
     if not row.sent and not job.stop.command and not job.hooks.before_stop:
         return "it has a moment to end by itself"
-    asked = "its stop command was run"
+    asked = "its hook before_stop runs" if row.hook == "before_stop" else "its stop command was run"
     if row.sent:
         asked = "its keys were typed" if row.sent == KEYS else f"{row.sent} was sent"
     steps = [KEYS if rung == "" else rung for rung in rungs(job)]
@@ -93,7 +93,7 @@ def _state(row: Row, job: Job, now: float) -> str:
             return f"{so_far}: {row.why}" + (f"; {_runs(row)}" if row.restarts else "")
         case State.DONE:
             return f"{so_far}: every command ended well"
-        case State.STARTING if row.tasks:
+        case State.STARTING if row.hook:
             return f"{so_far}: its hook before_start runs"
         case _:
             return f"{so_far}{f': {row.why} runs' if row.why else ''}"
@@ -142,7 +142,7 @@ def _trouble(row: Row) -> list[str]:
 
 
 def _lacks(row: Row, rows: Mapping[str, Row], now: float) -> str:
-    return " and ".join(_lack(lack, rows.get(lack.job), now) for lack in row.lacks)
+    return "; and ".join(_lack(lack, rows.get(lack.job), now) for lack in row.lacks)
 
 
 def _lack(lack: Lack, needed: Row | None, now: float) -> str:

@@ -344,7 +344,7 @@ class Interface:
     def _ask_once(self, proposed: events.Proposed) -> None:
         """A fixup that wants approval says so by itself, the first time."""
         key = (proposed.job, proposed.epoch, proposed.fixup)
-        if key not in self._asked:
+        if proposed.job in self._desk.tree.jobs and key not in self._asked:
             self._asked.add(key)
             self._desk.host.begin(self._deeds.ask_approval(proposed))
 
