@@ -609,7 +609,7 @@ def test_who_was_about_to_be_born_follows_too() -> None:
     stage.sink()
     assert stage.states == "web waiting, db backoff"
     stage.wait("db")
-    assert stage.rise() == ["db"]
+    stage.come_up("db")
     assert stage["web"] is State.STARTING
 
 
@@ -617,6 +617,12 @@ def test_who_follows_several_says_which_one_it_was() -> None:
     stage = Stage(job("web", follow("db"), follow("cache")), job("db"), job("cache")).up("web")
     stage.stop("cache")
     assert stage.why("web") == "it follows cache"
+
+
+def test_who_follows_one_that_follows_says_which_one_it_was() -> None:
+    stage = Stage(job("web", follow("a"), follow("b")), job("b", follow("db")), job("a"), job("db")).up("web")
+    stage.stop("db")
+    assert [stage.why(name) for name in ("b", "web")] == ["it follows db", "it follows b"]
 
 
 def test_who_follows_several_says_which_one_has_crashed() -> None:

@@ -78,7 +78,7 @@ class Recorded:
     ) -> Tail:
         return self.buffers[job].tail(since, at_most, widest, known)
 
-    async def plan(self) -> Plan:
+    async def plan(self, is_fresh: bool = False) -> Plan:
         jobs = tuple(Job(job, "", (Command("one"), Command("two")), "/") for job in (A, B))
         return Plan("/jobs.yaml", "id", (System("web", jobs),))
 

@@ -475,7 +475,7 @@ class Faulty:
     async def tail(self, *arguments: object) -> Tail:
         raise KeyError("tail")
 
-    async def plan(self) -> Plan:
+    async def plan(self, is_fresh: bool = False) -> Plan:
         raise KeyError("plan")
 
 

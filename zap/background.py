@@ -31,6 +31,7 @@ LOOK_EVERY = 1.0  # seconds between looks at the files of a plan that is watched
 LOG_MOST = 1024 * 1024  # bytes; a longer log is begun anew, and the old one kept beside it
 READY: Mapping[str, Plain] = {"result": {}}
 ENDING = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+_Look = tuple[int, int, int]  # a file's number, when it was changed, its size
 
 
 def find(path: str, environ: Mapping[str, str]) -> dial.Line | None:
@@ -156,19 +157,23 @@ async def _reload_on_change(session: Session, environ: Mapping[str, str]) -> Non
 
     files: Sequence[str] = []
     while (plan := await session.plan()).is_watched:
+        files = files or [plan.path]
+        before = _look(files)  # and only then read: what is changed meanwhile is another one
         loaded = await asyncio.to_thread(_load, plan, environ)
-        files = [*loaded.files, *loaded.folders] if loaded else files or [plan.path]
+        if loaded and files != [*loaded.files, *loaded.folders]:
+            files = [*loaded.files, *loaded.folders]
+            continue
         if loaded is None or loaded.plan == plan:  # else it has changed since the runner has read it
-            await _change(files)
+            await _change(files, before)
         with contextlib.suppress(ZapError):
             await session.ask(requests.Reload())
 
 
-async def _change(files: Sequence[str]) -> None:
-    """Until one of them is another than now, and all are left alone again: an editor may write in several goes."""
+async def _change(files: Sequence[str], before: Sequence[_Look | None]) -> None:
+    """Until one of them is another than before, and all are left alone again: an editor may write in several goes."""
     import asyncio
 
-    before = now = _look(files)
+    now = _look(files)
     while now == before:
         await asyncio.sleep(LOOK_EVERY)
         now = _look(files)
@@ -190,8 +195,8 @@ def _load(plan: Plan, environ: Mapping[str, str]) -> Loaded | None:
         return None
 
 
-def _look(files: Sequence[str]) -> list[tuple[int, int, int] | None]:
-    looks: list[tuple[int, int, int] | None] = []
+def _look(files: Sequence[str]) -> list[_Look | None]:
+    looks: list[_Look | None] = []
     for file in files:
         try:
             look = os.stat(file)

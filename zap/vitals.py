@@ -233,8 +233,8 @@ def _look_at_silence(vitals: Vitals, job: Job, heard: float, now: float) -> Step
         said = "it spoke" if spoke else f"it said nothing within {told(ping.timeout)}"
         return _pong(vitals._replace(pinged=None), spoke, said, job, now)
     if heard + ping.after > now:
-        spoke = _pong(vitals, True, "it spoke", job, now)
-        return spoke[0]._replace(ping_at=heard + ping.after), spoke[1]
+        well, told_facts = _pong(vitals, True, "it spoke", job, now)
+        return well._replace(ping_at=heard + ping.after), told_facts
     if ping.command is not None:
         return _out(vitals, "ping", Probe(command=ping.command), ping.timeout)
     return vitals._replace(pinged=now, ping_at=now + ping.timeout), (Say(ping.send or ""),)
