@@ -15,7 +15,7 @@ from zap.errors import ZapError
 from zap.events import State, Status
 from zap.flock import Effect, Flock, Turned
 from zap.machine import After, AskToEnd, Call, EndTask, Heal, Kill, Ladder, Prepare, Run, Spawn, Tidy
-from zap.plan import Backoff, Command, Health, Hooks, Job, Need, Ping, Probe, Ready, Sign, Stop, Until
+from zap.plan import Backoff, Command, Health, Hooks, Job, Need, Ping, Probe, Ready, Restart, Sign, Stop, Until
 from zap.vitals import Ask, Drop, Say
 
 LINES = ("listening", "migrated")
@@ -118,6 +118,8 @@ class World:
             what, name, given = self.chance.choice(facts)
             self.now += 0.0 if self.is_brittle else self.chance.choice((0.0, 0.001, 0.2))
             self._tell_fact(what, name, given)
+            if self.is_brittle and isinstance(given, machine.Spawned):
+                self._tell_fact("death", name, machine.Exited(given.epoch, Status(code=self.chance.randrange(2))))
 
     def _pass_time(self) -> None:
         dues = [(due, name, kind) for name in self.jobs for due, kind in self._dues(name)]
@@ -212,8 +214,10 @@ class World:
             case Turned(old, new):
                 if new.state is State.STARTING and old.state is not State.STARTING:
                     self._may_start(name, old, new)
-                if old.state in UP and new.state not in UP:
-                    if self.is_wish or self.now - body.since >= machine.INSTANT:
+                if self.is_wish:  # whoever wants something has reasons
+                    body.quick.clear()
+                elif old.state in UP and new.state not in UP:
+                    if self.now - body.since >= machine.INSTANT:
                         body.quick.clear()
                     else:
                         body.quick.append(body.since)
@@ -257,8 +261,6 @@ class World:
         body.is_killed = False
 
     def _may_try_again(self, body: Body) -> None:
-        if self.is_wish:
-            body.quick.clear()
         if len(body.quick) == machine.INSTANT_STARTS:
             assert self.now >= body.quick[0] + machine.MINUTE, "too many starts that end at once"
 
@@ -362,7 +364,7 @@ def plan(chance: random.Random) -> list[Job]:
     names = [f"s/{number}" for number in range(chance.randrange(1, 16))]
     jobs = [some_job(chance, name, names[:number]) for number, name in enumerate(names)]
     if chance.random() < 0.3:  # a flock of loners, that never give up
-        always = ("on-failure", "always")
+        always: tuple[Restart, ...] = ("on-failure", "always")
         return [job._replace(needs=(), tries=None, restart=chance.choice(always), ready=Ready()) for job in jobs]
     return jobs
 

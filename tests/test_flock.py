@@ -506,6 +506,17 @@ def test_a_restart_leaves_those_up_who_do_not_follow() -> None:
     assert stage.flock.run("api").epoch == 1
 
 
+def test_a_restart_of_one_that_is_about_to_leave_holds_it_for_those_who_need_it() -> None:
+    stage = Stage(job("web", "db"), job("db")).up("web")
+    stage.give("db", machine.Called(1, CALL))
+    stage.restart("web", "db")
+    if not stage.is_held("db"):
+        stage.wait("db")
+    assert "db" not in stage.asked
+    stage.end("web")
+    assert stage.asked == ["db"]
+
+
 FOLLOWING = (job("web", follow("api")), job("api", follow("db")), job("db", restart="on-failure"))
 
 
@@ -558,6 +569,17 @@ def test_who_is_not_up_follows_nobody() -> None:
     stage.restart("db")
     assert stage["web"] is State.STOPPED
     assert stage.asked == ["api"]
+
+
+def test_who_is_down_already_or_going_down_is_not_started_by_following() -> None:
+    jobs = [job(name, follow("db")) for name in ("failed", "leaving", "gone")]
+    stage = Stage(*jobs, job("db")).up("failed", "leaving", "gone")
+    stage.exit("failed", 1)
+    stage.stop("leaving", "gone")
+    stage.end("gone")
+    stage.restart("db")
+    stage.sink()
+    assert stage.states == "failed failed, leaving stopped, gone stopped, db starting"
 
 
 def test_nobody_follows_one_that_was_never_there() -> None:
@@ -668,6 +690,15 @@ def test_who_is_needed_and_is_just_going_down_comes_up_again() -> None:
     assert stage["db"] is State.STOPPING
     stage.start("web")
     stage.sink()
+    assert stage.rise() == ["db", "web"]
+
+
+def test_who_is_needed_and_is_just_ending_by_itself_comes_up_again() -> None:
+    stage = Stage(job("web", "db"), job("db", hooks=Hooks(after_stop="make clean"))).up("db")
+    stage.exit("db", 1)
+    assert stage["db"] is State.STOPPING
+    stage.start("web")
+    stage.give("db", machine.TaskEnded(1))
     assert stage.rise() == ["db", "web"]
 
 

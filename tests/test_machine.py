@@ -828,6 +828,13 @@ def test_a_hurry_that_is_over_is_forgotten_at_the_next_start() -> None:
     assert life.tell(Exited(2, WELL)) == (Tidy(),)
 
 
+def test_a_line_that_is_read_during_the_clean_up_calls_for_nothing() -> None:
+    life = Life(hooks=CLEAN_UP)
+    life.tell(Start(), Spawned(1))
+    assert life.tell(Exited(1, ILL), Called(1, CALL), TaskEnded(1)) == (Tidy(),)
+    assert life.state is State.FAILED
+
+
 def test_what_is_wished_during_the_clean_up_follows_it() -> None:
     life = Life(hooks=CLEAN_UP)
     life.tell(Start(), Spawned(1), Stop(), Exited(1, Status(signal="TERM")))
@@ -839,6 +846,22 @@ def test_what_is_wished_during_the_clean_up_follows_it() -> None:
     assert life.tell(TaskEnded(2), Spawned(3), Exited(3, ILL), Stop()) == (Spawn(3), Tidy())
     life.tell(TaskEnded(3))
     assert life.state is State.STOPPED
+
+
+@pytest.mark.parametrize(
+    ("end", "over"),
+    [
+        (Exited(1, ILL, has_left=True), Emptied(1)),
+        (Exited(1, WELL, has_left=True), Emptied(1)),
+        (Exited(1, ILL), TaskEnded(1)),
+        (Unwell(1, "it does not answer"), Exited(1, ILL)),
+    ],
+    ids=["failing", "done", "cleaning up", "unwell"],
+)
+def test_who_is_started_while_it_ends_by_itself_comes_up_again(end: machine.Input, over: machine.Input) -> None:
+    life = Life(hooks=CLEAN_UP if isinstance(over, TaskEnded) else Hooks(), tries=1)
+    life.tell(Start(), Spawned(1), end, Start(), over)
+    assert (life.state, life.run.epoch) == (State.STARTING, 2)
 
 
 # How it is asked to end.
@@ -917,7 +940,7 @@ def test_a_hurry_does_not_wait_for_who_is_held() -> None:
 
 def test_a_hurry_counts_also_for_who_is_just_being_born() -> None:
     life = Life()
-    life.tell(Start(), Stop(is_hurried=True))
+    life.tell(Start(), Stop(is_hurried=True), Stop())
     assert life.tell(Spawned(1)) == (Kill(),)
 
 
@@ -1152,6 +1175,13 @@ def test_who_gives_way_does_so_whenever_it_comes_to_wait(given: tuple[machine.In
     life.tell(Start(), Spawned(1))
     life.tell(*given, at=50.0)
     assert (life.state, life.run.due) == (State.BACKOFF, 54.0)
+
+
+def test_who_has_given_way_and_is_fixed_meanwhile_does_not_do_so_again() -> None:
+    life = Life(restart="on-failure", backoff=Backoff(1.0, 1.0, 30.0, 0.0))
+    life.tell(Start(), Spawned(1), Exited(1, ILL, spread=3.0))
+    life.tell(Fix(CALL), TaskEnded(1, "exit 1"), at=2.0)
+    assert (life.state, life.run.due) == (State.BACKOFF, 3.0)
 
 
 def test_who_was_at_rest_meanwhile_gives_way_no_more() -> None:

@@ -74,7 +74,7 @@ def test_a_dry_run_shows_what_would_be_done_and_does_nothing(zap: Zap) -> None:
             "+ s/d: new, starts",
             "+ s/e: new, starts by name",
             "- s/b: gone, is stopped",
-            "~ s/a: commands, title: is restarted, if it runs",
+            "~ s/a: title, commands: is restarted, if it runs",
         ]
         (told,) = [json.loads(line) for line in reload(zap, "--dry-run", "--json")]
         assert (told["added"], told["removed"]) == (["s/d", "s/e"], ["s/b"])
@@ -127,9 +127,10 @@ def test_what_is_changed_of_a_job_that_does_not_run_waits_for_its_start(zap: Zap
     with hearing(zap) as heard:
         up(heard, "s/a", "s/b")
         write(zap, changed("c", commands="echo another; exit 0"))
-        assert reload(zap) == ["~ s/c: title, commands: is restarted, if it runs"] or True
+        assert reload(zap) == ["~ s/c: title, commands: is restarted, if it runs"]
         assert heard.states()["s/c"] == "stopped"
-        assert zap.run("start", "c").stdout == "✓ s/c done\n"
+        assert zap.run("start", "c").returncode == 0
+        heard.became("s/c", "done")
         assert "another" in zap.run("logs", "c").stdout
 
 
@@ -147,20 +148,26 @@ def test_a_grace_is_another_one_at_once_without_a_restart(zap: Zap) -> None:
         assert [fact["signal"] for fact in heard.so_far("signalled")] == ["TERM", "KILL"]
 
 
-def test_health_is_asked_for_anew_by_other_settings(zap: Zap) -> None:
+def test_health_is_asked_for_by_other_settings_at_once(zap: Zap) -> None:
     write(zap, PLAN)
     with hearing(zap) as heard:
         pids = up(heard, "s/a", "s/b")
         write(zap, changed("a", health={"command": "echo >>asked; exit 1", "every": 0.1, "fails": 1000}))
         reload(zap)
         heard.wait("probed", "s/a", question="health", is_ok=False)
+        assert "s/a is ready for" in zap.run("why").stdout
+        write(zap, changed("a", health={"command": "echo >>again", "every": 0.1}))
+        reload(zap)
+        zap.wait_file("again")
+        assert zap.run("why").stdout.startswith("nothing is the matter"), "what was asked before counts no more"
+        asked = zap.wait_file("asked")
         write(zap, PLAN)
         reload(zap)
-        assert heard.pids() == pids
-        before = (zap.folder / "asked").read_text()
+        again = zap.wait_file("again")
         assert zap.run("start", "c").returncode == 0
-        wait_until(lambda: (zap.folder / "asked").read_text().count("\n") <= len(before) + 1, "the last one at most")
-        assert len(heard.rows()["s/a"]["probed"]) <= 1
+        assert zap.wait_file("asked") == asked
+        assert len(zap.wait_file("again")) <= len(again) + 1, "the last one was out"
+        assert heard.pids()["s/a"] == pids["s/a"]
 
 
 def test_what_is_new_starts_and_what_is_gone_stops_and_is_forgotten(zap: Zap) -> None:
@@ -189,7 +196,7 @@ def test_who_is_gone_is_asked_as_ever_and_stays_until_it_has_ended(zap: Zap) -> 
         reload(zap)
         heard.wait("signalled", "s/d", signal="TERM")
         assert heard.states()["s/d"] == "stopping"
-        assert "s/d is stopping for" in zap.run("why").stdout
+        assert "s/d stopping" in zap.run("why").stdout
         assert zap.run("stop", "s/d", "--now", "--no-wait").returncode == 0
         heard.wait("removed", "s/d")
         assert "s/d" not in heard.states()
@@ -210,6 +217,34 @@ def test_who_comes_back_before_it_has_ended_starts_when_it_has(zap: Zap) -> None
         assert not is_alive(pids["s/d"])
         assert again["epoch"] == 2
         assert heard.states() == {"s/a": "ready", "s/b": "ready", "s/c": "stopped", "s/d": "ready"}
+
+
+def test_zap_down_ends_who_is_gone_from_the_plan_as_well(zap: Zap) -> None:
+    stays = {"commands": STUBBORN, "ready": {"line": "up"}, "grace": 1}
+    write(zap, PLAN | {"d": stays})
+    with hearing(zap) as heard:
+        pids = up(heard, "s/a", "s/b", "s/d")
+        write(zap, PLAN)
+        reload(zap)
+        heard.wait("signalled", "s/d", signal="TERM")
+        done = zap.run("down")
+        assert (done.returncode, done.stderr) == (0, "")
+        assert not any(map(is_alive, pids.values()))
+
+
+def test_zap_had_a_bug_when_who_was_gone_from_the_plan_needed_another_who_was(zap: Zap) -> None:
+    """The one had ended already, the other was still about it."""
+    stays = {"commands": STUBBORN, "ready": {"line": "up"}, "grace": "1h", "needs": {"job": "once", "for": "done"}}
+    write(zap, PLAN | {"once": "true", "d": stays})
+    with hearing(zap) as heard:
+        pids = up(heard, "s/a", "s/b", "s/d")
+        write(zap, PLAN)
+        reload(zap)
+        heard.wait("signalled", "s/d", signal="TERM")
+        assert heard.states()["s/once"] == "done"
+        os.kill(pids["s/d"], signal.SIGKILL)
+        assert heard.wait("removed", "s/once")["n"] > heard.wait("removed", "s/d")["n"]
+        assert heard.states() == {"s/a": "ready", "s/b": "ready", "s/c": "stopped"}
 
 
 def test_a_plan_that_is_wrong_is_refused_with_every_problem(zap: Zap) -> None:
@@ -325,7 +360,6 @@ def test_watching_begins_and_ends_with_the_plan_that_says_so(zap: Zap) -> None:
         write(zap, PLAN)
         third = heard.wait("reloaded", after=second, adapted=["s/a"])["n"]
         write(zap, changed("b", commands="exec sleep 2000"))
-        assert reload(zap, "--dry-run") == ["~ s/b: title, commands: is restarted, if it runs"] or True
         assert zap.run("start", "c").returncode == 0
         assert not heard.so_far("reloaded", after=third)
 
@@ -380,7 +414,7 @@ def test_a_circle_of_needs_is_refused_and_nothing_changes(zap: Zap) -> None:
         assert done.returncode == 2 and "circle" in done.stderr
         assert not heard.so_far("rewired")
         assert zap.run("need", "a", "nobody").returncode == 2
-        assert "is not a pattern" in (bad := zap.run("need", "b", "a", "--line", "(")).stderr or bad.returncode == 2
+        assert zap.run("need", "b", "a", "--line", "(").stderr.startswith("(: ")
         assert zap.run("restart", "--all").returncode == 0
 
 

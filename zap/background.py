@@ -156,17 +156,21 @@ async def _reload_on_change(session: Session, environ: Mapping[str, str]) -> Non
     import asyncio
 
     files: Sequence[str] = []
+    refused: list[_Look | None] | None = None  # how they were when they were not right
     while (plan := await session.plan()).is_watched:
         files = files or [plan.path]
-        before = _look(files)  # and only then read: what is changed meanwhile is another one
+        now = _look(files)  # and only then read: what is changed meanwhile is another one
         loaded = await asyncio.to_thread(_load, plan, environ)
         if loaded and files != [*loaded.files, *loaded.folders]:
             files = [*loaded.files, *loaded.folders]
             continue
-        if loaded is None or loaded.plan == plan:  # else it has changed since the runner has read it
-            await _change(files, before)
-        with contextlib.suppress(ZapError):
+        if now == refused or (loaded and loaded.plan == plan):  # else it has changed since the runner has read it
+            await _change(files, now)
+            now = _look(files)
+        try:
             await session.ask(requests.Reload())
+        except ZapError:
+            refused = now
 
 
 async def _change(files: Sequence[str], before: Sequence[_Look | None]) -> None:

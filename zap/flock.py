@@ -7,7 +7,8 @@ comes out is a list of effects, which whoever calls must carry out in order befo
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Callable, Collection, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
+from functools import partial
 from typing import NamedTuple
 
 from zap import graph, machine, vitals
@@ -69,6 +70,9 @@ class Flock:
     def job(self, name: str) -> Job:
         return self._lives[name].job
 
+    def is_needed(self, name: str) -> bool:
+        return bool(self._dependents[name])
+
     def vital_due(self, name: str) -> float | None:
         """When the job's vitals want a Tick."""
         return self._lives[name].vitals.due
@@ -92,25 +96,15 @@ class Flock:
         return self._settled(now)
 
     def stop(self, names: Iterable[str], is_hurried: bool, now: float) -> list[Effect]:
-        """Down, those first who need others, and with them who follows them."""
-        names = set(names)
-        for name in reversed(graph.in_order(self._jobs, names | self._followers(names))):
-            if name in names:
-                self._give(name, machine.Stop(is_hurried, bool(self._leavers(name))), now)
-            else:
-                self._let_follow(name, names, now)
+        """Down, in order."""
+        self._bring_down(set(names), partial(machine.Stop, is_hurried), now)
         return self._settled(now)
 
     def restart(self, names: Iterable[str], now: float) -> list[Effect]:
         """Down and up again, in order."""
         names = set(names)
-        for name in reversed(graph.in_order(self._jobs, names | self._followers(names))):
-            if name in names:
-                self._give(name, machine.Restart(bool(self._leavers(name))), now)
-            else:
-                self._let_follow(name, names, now)
-        for name in graph.in_order(self._jobs, self._pulled(names) - names):
-            self._give(name, machine.Start(), now)
+        self._bring_down(names, machine.Restart, now)
+        self._pull(names, now)
         return self._settled(now)
 
     def rewire(self, names: Iterable[str], on: str, need: Need | None, now: float) -> list[Effect]:
@@ -138,6 +132,8 @@ class Flock:
     def give(self, name: str, given: machine.Input, now: float) -> list[Effect]:
         """An input for the job's machine."""
         self._give(name, given, now)
+        if isinstance(given, machine.Fix):  # who is wanted fixed is wanted up
+            self._pull({name}, now)
         return self._settled(now)
 
     def check(self, name: str, given: vitals.Input, now: float) -> list[Effect]:
@@ -195,8 +191,12 @@ class Flock:
             name: [need.job for need in life.job.needs if not (need.is_optional or self._is_met(need))]
             for name, life in self._lives.items()
         }
-        runs = {name: self._lives[name].run for name in graph.reach(edges, names) - names}
-        return {name for name, run in runs.items() if run.state.is_rest or not run.is_wanted}
+        return {name for name in graph.reach(edges, names) - names if not graph.is_coming(self._lives[name].run)}
+
+    def _pull(self, names: set[str], now: float) -> None:
+        """Those whom these need come up, in order."""
+        for name in graph.in_order(self._jobs, self._pulled(names)):
+            self._give(name, machine.Start(), now)
 
     def _is_met(self, need: Need) -> bool:
         needed = self._lives[need.job]
@@ -218,16 +218,16 @@ class Flock:
         if life.run.state is State.READY and (before.health, before.ping) != (job.health, job.ping):
             self._check(job.name, vitals.Readied(), now)
 
-    def _let_followers_go(self, name: str, now: float) -> None:
-        """Who follows this job ends before it does."""
-        for other in reversed(graph.in_order(self._jobs, self._followers({name}))):
-            self._let_follow(other, {name}, now)
-
-    def _let_follow(self, name: str, gone: Collection[str], now: float) -> None:
-        """Down, because of one of these that it follows, or of another one that goes down with them."""
-        followed = self._lives[name].followed
-        first = min(followed, key=lambda other: (other not in gone, other))
-        self._give(name, machine.Restart(bool(self._leavers(name)), f"it follows {first}"), now)
+    def _bring_down(self, names: set[str], wish: Callable[[bool], machine.Input], now: float) -> None:
+        """These, and with them who follows them; those first who need others. `wish` is told who is held by that."""
+        going = names | self._followers(names)
+        for name in reversed(graph.in_order(self._jobs, going)):
+            is_held = bool(self._leavers(name))
+            if name in names:
+                self._give(name, wish(is_held), now)
+            else:
+                gone = min(self._lives[name].followed & going)
+                self._give(name, machine.Restart(is_held, f"it follows {gone}"), now)
 
     def _leavers(self, name: str) -> tuple[str, ...]:
         """Who needs this job alive, and is on its way down."""
@@ -333,13 +333,10 @@ class Flock:
                 continue
             has_failed = self._lives[need.job].run.state is State.FAILED and not need.is_optional
             if has_failed and job.when_need_fails == "stop":
-                self._let_followers_go(name, now)
-                stop = machine.Stop(is_held=bool(self._leavers(name)), why=f"{need.job} is failed")
-                self._give(name, stop, now)
+                self._bring_down({name}, partial(machine.Stop, False, why=f"{need.job} is failed"), now)
                 return
             if need.job in life.followed:
-                self._let_followers_go(name, now)
-                self._let_follow(name, {need.job}, now)
+                self._bring_down({name}, partial(machine.Restart, why=f"it follows {need.job}"), now)
                 return
 
     def _tell_waits(self, life: _Life, waits: Waits) -> None:

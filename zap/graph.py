@@ -6,7 +6,7 @@ from collections.abc import Collection, Iterable, Mapping, Sequence
 from graphlib import CycleError, TopologicalSorter
 
 from zap.events import Lack, State
-from zap.machine import Run
+from zap.machine import After, Run
 from zap.plan import Job, Need
 
 LIVING = (State.RUNNING, State.READY)
@@ -39,6 +39,12 @@ def lack(need: Need, run: Run, said: Collection[str]) -> Lack | None:
 def is_leaving(run: Run) -> bool:
     """Whether it is on its way down, and has not ended yet: whom it needs stays for so long."""
     return run.state is State.STOPPING or not (run.is_wanted or run.state.is_rest)
+
+
+def is_coming(run: Run) -> bool:
+    """Whether it is up, or will be, unless something goes wrong."""
+    is_ending = run.state is State.STOPPING and run.after not in (After.START, After.FIX)
+    return run.is_wanted and not (run.state.is_rest or is_ending)
 
 
 def circle(needs: Needs) -> tuple[str, ...] | None:

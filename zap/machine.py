@@ -308,14 +308,18 @@ def want_anew(run: Run, given: Input, job: Job, now: float) -> Step:
 
 def abort(run: Run, given: Input, job: Job, now: float) -> Step:
     assert isinstance(given, Stop)
-    unwanted = run._replace(is_wanted=False, is_hurried=given.is_hurried, why=given.why)
+    is_hurried = run.is_hurried or given.is_hurried
+    unwanted = run._replace(is_wanted=False, is_hurried=is_hurried, why=given.why)
     if not run.is_busy:
         return unwanted, ()
     return unwanted._replace(after=After.REST, due=None), _end_task(run)
 
 
 def start_next(run: Run, given: Input, job: Job, now: float) -> Step:
-    after = run.after if isinstance(given, Start) and run.after is not After.REST else After.START
+    """Also who ends by itself comes up again. A remedy that it ends for comes first, if it shall only be started."""
+    after = After.FIX if isinstance(given, Start) and run.after is After.FIX else After.START
+    if isinstance(given, Restart) and given.is_held and run.ladder is Ladder.LEAVING:
+        return _ask(run._replace(is_wanted=True), after, now, job, is_held=True)
     return run._replace(is_wanted=True, after=after), ()
 
 

@@ -324,14 +324,19 @@ class Runner:
         self._plan = plan
         self._fixups = {fixup.name: fixup for fixup in plan.fixups}
         for name in revision.added:
-            self._seats[name] = self._seat(jobs[name])
-            self._publish(events.Restated(name, events.Row(name, len(jobs[name].commands))))
+            self._removed.discard(name)
+            if name not in self._seats:  # else it was on its way out
+                self._seats[name] = self._seat(jobs[name])
         self._do(lambda now: self._flock.put(jobs.values(), now))
-        for change in revision.changed:
-            seat = self._seats[change.job]
+        changed = {change.job: change.settings for change in revision.changed}
+        for name in (*revision.added, *changed):
+            seat = self._seats[name]
             seat.transcript.arm(seat.job, self._armed(seat.job))
             seat.transcript.buffer.bound(seat.job.buffer)
-            self._publish(events.Restated(change.job, self._row(seat)._replace(commands=len(seat.job.commands))))
+            self._set_timers(seat)
+            row = self._row(seat)._replace(commands=len(seat.job.commands))
+            is_asked_anew = not {"health", "ping"}.isdisjoint(changed.get(name, ()))
+            self._publish(events.Restated(name, row._replace(probed=()) if is_asked_anew else row))
         for seat in self._seats.values():
             self._listen(seat)
         self._removed |= set(revision.removed)
@@ -349,14 +354,21 @@ class Runner:
         self._note(f"the plan was read again: {remark(told)}")
 
     def _remove_at_rest(self, seat: _Seat) -> None:
-        """A job that is not in the plan any more, once nothing of it is left."""
+        """A job that is not in the plan any more, once nothing of it is left, nor of those that need it."""
         name = seat.name
-        if name in self._removed and seat.run.state.is_rest and not seat.tasks:
-            self._removed.discard(name)
-            self._dirty.discard(seat)
-            del self._seats[name]
-            self._flock.remove(name)
-            self._publish(events.Removed(name))
+        if name not in self._removed or not seat.run.state.is_rest or seat.tasks or self._flock.is_needed(name):
+            return
+        needed = [self._seats[need.job] for need in seat.job.needs]
+        self._removed.discard(name)
+        self._dirty.discard(seat)
+        for timer in (seat.typing, seat.metering, seat.pacing):
+            if timer:
+                timer.cancel()
+        del self._seats[name]
+        self._flock.remove(name)
+        self._publish(events.Removed(name))
+        for other in needed:
+            self._remove_at_rest(other)
 
     async def close(self) -> None:
         """Ends every job and whatever else is left, and publishes Closed. Returns when nothing is left."""
@@ -373,8 +385,10 @@ class Runner:
         living = {name for name, seat in self._seats.items() if not seat.run.state.is_rest}
         while living:
             fact = (await anext(watch)).fact
-            if isinstance(fact, events.Became | events.Restated) and self._seats[fact.job].run.state.is_rest:
-                living.discard(fact.job)
+            if isinstance(fact, events.Became | events.Restated | events.Removed):
+                seat = self._seats.get(fact.job)
+                if seat is None or seat.run.state.is_rest:
+                    living.discard(fact.job)
         left = await self._reaper.end_all(self._has_tasks)
         self._reaper.close()
         self._intake.close()
@@ -487,7 +501,8 @@ class Runner:
     def _row(self, seat: _Seat) -> events.Row:
         """Pointers to output are not told to our own board: the buffer knows."""
         buffer = seat.transcript.buffer
-        return self._board.rows[seat.name]._replace(lines=buffer.last, errors=buffer.errors)
+        row = self._board.rows.get(seat.name, events.Row(seat.name, len(seat.job.commands)))
+        return row._replace(lines=buffer.last, errors=buffer.errors)
 
     def _publish(self, fact: events.Fact) -> None:
         self._board.apply(self._bus.publish(fact))
@@ -969,7 +984,8 @@ class Runner:
 
     def _climb(self, seat: _Seat, rung: int) -> None:
         """Keys are for the shell and who reads with it: what it has left behind is asked by the first signal."""
-        signal = machine.rungs(seat.job)[rung]
+        rungs = machine.rungs(seat.job)
+        signal = rungs[min(rung, len(rungs) - 1)]  # a reload may have made the ladder shorter
         if signal:
             self._signal(seat, signal)
         elif seat.child and not seat.has_ended and seat.child.in_fd is not None:

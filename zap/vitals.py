@@ -233,20 +233,20 @@ def _look_at_silence(vitals: Vitals, job: Job, heard: float, now: float) -> Step
         said = "it spoke" if spoke else f"it said nothing within {told(ping.timeout)}"
         return _pong(vitals._replace(pinged=None), spoke, said, job, now)
     if heard + ping.after > now:
-        well, told_facts = _pong(vitals, True, "it spoke", job, now)
-        return well._replace(ping_at=heard + ping.after), told_facts
+        return _pong(vitals, True, "it spoke", job, now, heard + ping.after - now)
     if ping.command is not None:
         return _out(vitals, "ping", Probe(command=ping.command), ping.timeout)
     return vitals._replace(pinged=now, ping_at=now + ping.timeout), (Say(ping.send or ""),)
 
 
-def _pong(vitals: Vitals, is_ok: bool, said: str, job: Job, now: float) -> Step:
-    """A ping that was not answered is repeated at once, one that was, after as long a silence again."""
+def _pong(vitals: Vitals, is_ok: bool, said: str, job: Job, now: float, wait: float | None = None) -> Step:
+    """A ping that was not answered is repeated after its timeout, one that was, after as long a silence again."""
     ping = job.ping
     assert ping is not None
     by = f"command {ping.command}" if ping.command is not None else f"send {ping.send}"
     pings = 0 if is_ok else vitals.pings + 1
-    wait = ping.after if is_ok else ping.timeout
+    if wait is None:
+        wait = ping.after if is_ok else ping.timeout
     back = vitals._replace(pings=pings, ping_at=now + wait)
     is_over = pings >= ping.fails
     tells = not is_ok or vitals.pings > 0

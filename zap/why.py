@@ -61,7 +61,7 @@ def ladder(row: Row, job: Job, now: float) -> str:
         asked = "its keys were typed" if row.sent == KEYS else f"{row.sent} was sent"
     steps = [KEYS if rung == "" else rung for rung in rungs(job)]
     each = job.grace / len(steps)
-    turn = min(int((now - row.since) / each), len(steps) - 1) if each else len(steps) - 1
+    turn = min(int(max(now - row.since, 0.0) / each), len(steps) - 1) if each else len(steps) - 1
     following = [*steps, "KILL"][turn + 1]
     return f"{asked}, {following} follows in {seconds(max(row.since + each * (turn + 1) - now, 0.0))}"
 

@@ -8,6 +8,7 @@ import time
 from zap import why, wire
 from zap.choice import among
 from zap.events import Row
+from zap.remarks import doing
 from zap.verbs import reach, usage
 
 
@@ -31,7 +32,8 @@ def run(arguments: argparse.Namespace) -> int:
         for row in told:
             since = max(row.lines - why.LAST_LINES, 0)
             words = why.last_words(line.tail(row.job, since, why.LAST_LINES).lines)
-            text = why.sentence(row, settings[row.job], now, rows, words)
+            job = settings.get(row.job)
+            text = why.sentence(row, job, now, rows, words) if job else doing(row, now)  # it has left the plan
             if arguments.json:
                 reach.tell({"job": row.job, "state": row.state, "why": text})
             else:

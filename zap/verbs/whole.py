@@ -39,7 +39,7 @@ def end(line: dial.Line, is_hurried: bool) -> None:
 
     def awaited() -> list[str]:
         rows = [row for row in board.rows.values() if not row.is_at_rest]
-        return [_ending(row, jobs[row.job], time.time()) for row in rows] or ["ending what is left"]
+        return [_ending(row, jobs.get(row.job), time.time()) for row in rows] or ["ending what is left"]
 
     news = waiting.follow(line, board, awaited)
     next(news)  # the watch has begun, and will not miss the end
@@ -49,6 +49,6 @@ def end(line: dial.Line, is_hurried: bool) -> None:
             raise ZapError(f"{fact.left} processes could not be ended")
 
 
-def _ending(row: Row, job: Job, now: float) -> str:
-    """Who holds up the end, what he was sent, and for how long he may."""
-    return f"{row.job}: {ladder(row, job, now)}" if row.state is State.STOPPING else doing(row, now)
+def _ending(row: Row, job: Job | None, now: float) -> str:
+    """Who holds up the end, what he was sent, and for how long he may, if he is still in the plan."""
+    return f"{row.job}: {ladder(row, job, now)}" if job and row.state is State.STOPPING else doing(row, now)
