@@ -78,9 +78,13 @@ systems:
       health: {{command: exit 7, every: 100ms, fails: 2}}
   rests:
     fixing: {{commands: echo it hangs; exit 1}}
-    backoff: {{commands: echo no luck; exit 3, restart: on-failure, backoff: {{first: 1h, most: 1h}}}}
+    backoff:
+      commands: echo no luck; exit 3
+      restart: on-failure
+      backoff: {{first: 1h, most: 1h}}
+      settle: 1h
     done: 'true'
-    failed: {{commands: ['true', echo no such disk >&2; exit 3]}}
+    failed: {{commands: ['true', echo no such disk >&2; exit 3], settle: 1h}}
     failed-often: {{commands: exit 4, restart: on-failure, tries: 2, backoff: 0}}
     killed: {{commands: kill -KILL $$}}
     not-there: {{commands: never, cwd: nowhere}}

@@ -45,7 +45,7 @@ AT_2 = {"command": 2, "text": "npm start\n--port 80", "pid": 7}
         (row(State.STOPPING, sent="KILL"), "stopping for 3.0 s: KILL was sent, and something of it lives on"),
         (
             row(State.STOPPING, why="fixup lock"),
-            "stopping for 3.0 s, because of fixup lock: it has a moment to end by itself",
+            "stopping for 3.0 s (fixup lock): it has a moment to end by itself",
         ),
         (row(State.FIXING, why="fixup lock"), "fixing for 3.0 s: fixup lock runs"),
         (

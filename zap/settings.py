@@ -300,16 +300,19 @@ class Ready(Probe):
         return plan.Ready(**others | {"by": sign, "probe": self.probe() if sign == "probe" else None})
 
 
+_TIMEOUT = "One that takes longer has failed."
+_FAILS = (
+    "How many must fail in a row for the job to be ended and to have failed; it is started again even with "
+    "`restart: never`."
+)
+
+
 class Health(Probe):
     """A probe of a job that is ready: exactly one of tcp, http, command, file."""
 
     every: Interval = _setting("Seconds from one to the next.", _HEALTH["every"])
-    timeout: Moment = _setting("One that takes longer has failed.", _HEALTH["timeout"])
-    fails: Count = _setting(
-        "How many must fail in a row for the job to be ended and to have failed; it is started again even with "
-        "`restart: never`.",
-        _HEALTH["fails"],
-    )
+    timeout: Moment = _setting(_TIMEOUT, _HEALTH["timeout"])
+    fails: Count = _setting(_FAILS, _HEALTH["fails"])
 
     @model_validator(mode="after")
     def _check(self) -> Health:
@@ -327,12 +330,8 @@ class Ping(Model):
     after: Moment = _needed("How long it is silent first.")
     command: ShellText = _setting("Shell text that must exit 0, run as the job is.")
     send: Text = _setting("A line that is typed into the job, which must say something then.")
-    timeout: Moment = _setting("One that takes longer has failed.", _PING["timeout"])
-    fails: Count = _setting(
-        "How many must fail in a row for the job to be ended and to have failed; it is started again even with "
-        "`restart: never`.",
-        _PING["fails"],
-    )
+    timeout: Moment = _setting(_TIMEOUT, _PING["timeout"])
+    fails: Count = _setting(_FAILS, _PING["fails"])
 
     @model_validator(mode="after")
     def _check(self) -> Ping:

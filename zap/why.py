@@ -85,7 +85,7 @@ def _state(row: Row, job: Job, now: float) -> str:
         case State.READY:
             return f"{so_far}{_command(row)}"
         case State.STOPPING:
-            return f"{so_far}{f', because of {row.why}' if row.why else ''}: {ladder(row, job, now)}"
+            return f"{so_far}{f' ({row.why})' if row.why else ''}: {ladder(row, job, now)}"
         case State.BACKOFF:
             left = max((row.seconds or 0.0) - passed, 0.0)
             return f"waiting {seconds(left)} for its next start: {row.why}; {_runs(row)}"
