@@ -137,9 +137,10 @@ def test_until_ready_waits_for_who_is_named(zap: Zap) -> None:
 def test_zap_run_says_who_failed_instead_of_waiting_for_ever(zap: Zap) -> None:
     jobs = {"api": {"commands": "echo never", "needs": "data/db"}, "far": {"commands": "echo never", "needs": "api"}}
     write(zap, data={"db": "echo no such disk; exit 5"}, web=jobs)
-    for name in ("web/api", "web/far", "web"):
+    for name, waited in (("web/api", "waited for data/db"), ("web/far", "waited for web/api"), ("web", "web/api")):
         done = zap.run("run", name)
         assert done.returncode == 5
+        assert waited in done.stdout
         assert "✗ data/db" in done.stdout and "exit 5 at command 1/1" in done.stdout
         assert "last words: no such disk" in done.stdout
         assert "never\n" not in done.stdout

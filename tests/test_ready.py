@@ -168,24 +168,25 @@ def test_a_file_that_was_made_at_once_was_not_seen(zap: Zap) -> None:
 
 def test_a_sign_of_the_run_before_does_not_count(zap: Zap) -> None:
     """Neither a line nor a file."""
-    once = "[ -e twice ] || {{ {0}; touch twice; sleep 0.2; exit 3; }}; exec sleep 1000"
+    once = "[ -e twice ] || {{ {0}; touch twice; while ! [ -e ../go ]; do sleep 0.01; done; exit 3; }}; exec sleep 1000"
     again = {"restart": "on-failure", "backoff": 0.3}
     for name in ("line", "file"):
         (zap.folder / name).mkdir()
+    ready = {"file": "file/sign", "every": 0.1}
     write(
         zap,
         line={"commands": once.format("echo up"), "ready": {"line": "^up$"}, "cwd": "line"} | again,
-        file={"commands": once.format("touch sign"), "ready": {"file": "file/sign", "every": 0.1}, "cwd": "file"}
-        | again,
-        up={"commands": SLEEPS, "settle": 1.5},
+        file={"commands": once.format("touch sign"), "ready": ready, "cwd": "file"} | again,
+        later={"commands": SLEEPS, "start": False},
     )
     with hearing(zap) as heard:
         for name in ("s/line", "s/file"):
             heard.became(name, "ready")
-            heard.spawned(name, 2)
+        (zap.folder / "go").touch()
+        heard.spawned("s/line", 2)
         heard.wait("probed", "s/file", epoch=2, is_ok=False)
-        heard.became("s/up", "ready")
-        assert heard.states() == {"s/line": "running", "s/file": "running", "s/up": "ready"}
+        assert zap.run("start", "later").returncode == 0
+        assert heard.states() == {"s/line": "running", "s/file": "running", "s/later": "ready"}
 
 
 # In time.
