@@ -11,7 +11,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from tests.zap import DEADLINE, Zap, wait_until, working_in
+from tests.zap import DEADLINE, Zap, working_in
 from zap import dial
 
 Told = dict[str, Any]
@@ -84,13 +84,6 @@ class Heard:
     def pids(self) -> dict[str, int]:
         """Of those jobs that live."""
         return {job: row["pid"] for job, row in self.rows().items() if row["pid"]}
-
-    def wait_states(self, **wanted: str) -> None:
-        """Until the jobs, named without their system, are so."""
-        wait_until(
-            lambda: wanted.items() <= {job.partition("/")[2]: state for job, state in self.states().items()}.items(),
-            f"the jobs to be {wanted}",
-        )
 
     def close(self) -> None:
         self._line.close()

@@ -149,7 +149,7 @@ class Hooks(NamedTuple):
 
     `before_start` must end well, or the job cannot start; `after_start` is run when it is ready, `before_stop` before
     it is asked to end, and `after_stop` when all that belonged to it has ended, whatever the cause, before it starts
-    again; there ZAP_EXIT is its exit code, or the signal that killed it.
+    again; there ZAP_EXIT is its exit code, or the signal that killed it. Who hurries does without it.
     """
 
     before_start: str | None = None

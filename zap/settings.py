@@ -275,7 +275,10 @@ class Ready(Probe):
     every: Interval = _setting("Only for a probe: seconds from one to the next.", plan.Ready().every)
     timeout: Moment = _setting("Only for a probe: one that takes longer has failed.", plan.Ready().timeout)
     passes: Count = _setting("Only for a probe: how many in a row must go well.", plan.Ready().passes)
-    within: Moment = _setting("A job that is not ready by then is ended, and has failed. Absent: it has for ever.")
+    within: Moment = _setting(
+        "A job that is not ready by then is ended, and has failed; it is started again even with `restart: never`. "
+        "Absent: it has for ever."
+    )
 
     @classmethod
     def from_short(cls, value: Any) -> object:
@@ -355,7 +358,8 @@ class Hooks(Model):
     before_stop: ShellText = _setting("Before the job is asked to end.")
     after_stop: ShellText = _setting(
         "When all that belonged to the job has ended, whatever the cause, and before it starts again. `ZAP_EXIT` is "
-        "its exit code, or the signal that killed it."
+        "its exit code, or the signal that killed it. It has so long as the grace, and is left out when somebody "
+        "does not want to wait."
     )
 
     def word(self) -> plan.Hooks:
@@ -427,7 +431,8 @@ class Defaults(Model):
         _JOB["settle"],
     )
     grace: Duration = _setting(
-        "Seconds from when the job is first asked to end, by keys or a signal, to KILL.", _JOB["grace"]
+        "Seconds from when the job is asked to end, by its hook, its stop command, keys or a signal, to KILL.",
+        _JOB["grace"],
     )
     tries: Tries = _setting(
         "Restarts in a row before the job has failed, or `unlimited`. Healthy uptime refills them.", _JOB["tries"]
