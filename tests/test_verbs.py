@@ -858,3 +858,4 @@ def test_why_tells_what_a_job_that_will_not_end_was_sent(zap: Zap) -> None:
             assert re.fullmatch(
                 r"s/j is stopping for [^:]+: TERM was sent, KILL follows in [^,;]+ s\n", said(zap, "why")
             )
+            zap.run("down", "--now")  # nobody waits for that grace
