@@ -608,7 +608,8 @@ def test_a_shell_has_a_history_colours_and_ctrl_c(zap: Zap) -> None:
         tmux.wait("│code 130")
         tmux.type(f"{shlex.quote(sys.executable)} -q\n")
         tmux.wait("│>>>")
-        tmux.type("print(40 + 2, input())\n")
+        tmux.type("print(40 + 2, input('say '))\n")
+        tmux.wait("│say")  # a Ctrl+C that comes before it would take the line away, and out of the history
         tmux.press("C-c")
         tmux.wait("│KeyboardInterrupt")
         tmux.press("Up", "Enter")
