@@ -194,7 +194,7 @@ def _load(plan: Plan, environ: Mapping[str, str]) -> Loaded | None:
     from zap import config
 
     try:
-        return config.load(Path(plan.path), environ, Path(paths.bundled_fixups()))
+        return config.load(Path(plan.path), environ)
     except ZapError:
         return None
 

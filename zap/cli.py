@@ -464,7 +464,7 @@ def _load(path: str) -> Loaded:
 
     from zap import config
 
-    return config.load(Path(path), os.environ, Path(paths.bundled_fixups()))
+    return config.load(Path(path), os.environ)
 
 
 def _check(arguments: argparse.Namespace) -> int:

@@ -31,9 +31,11 @@ class Loaded(NamedTuple):
     is_expanded: bool
 
 
-def load(path: pathlib.Path, environ: Mapping[str, str], bundled: pathlib.Path) -> Loaded:
-    """`bundled` is the folder of the fixups that come with zap. ConfigError: with everything that is wrong."""
-    return _Loading(path, environ, bundled).load()
+def load(path: pathlib.Path, environ: Mapping[str, str], bundled: pathlib.Path | None = None) -> Loaded:
+    """`bundled` is the folder of the fixups that come with zap, if it is not where it always is. ConfigError: with
+    everything that is wrong.
+    """
+    return _Loading(path, environ, bundled or pathlib.Path(paths.bundled_fixups())).load()
 
 
 class _Loading:

@@ -55,8 +55,11 @@ class Reaper:
 
         SIGCHLD is of no use: a thousand of them fill the pipe by which the loop hears of signals, Ctrl+C among them.
         """
+        soon = self._loop.time() + REAP_LATER
+        if self._reaping and self._reaping.when() <= soon:  # else who calls often enough would put it off for ever
+            return
         self.close()
-        self._reaping = self._loop.call_later(REAP_LATER, self._reap_and_again)
+        self._reaping = self._loop.call_at(soon, self._reap_and_again)
 
     async def end_all(self, has_tasks: Callable[[], bool]) -> int:
         """KILLs whatever is left of what we started; how many processes even that did not end.
@@ -78,6 +81,7 @@ class Reaper:
         """No timer of ours runs any more."""
         if self._reaping:
             self._reaping.cancel()
+            self._reaping = None
 
     def _look(self) -> census.Census:
         """Who lives; one pass over the process table serves everyone who asks in this turn of the loop."""

@@ -301,17 +301,17 @@ class Runner:
         """In a thread, because it takes a while."""
         from pathlib import Path
 
-        from zap import config, paths
+        from zap import config
 
-        path, bundled = Path(self._plan.path), Path(paths.bundled_fixups())
-        return (await asyncio.to_thread(config.load, path, self._world.environ, bundled)).plan
+        return (await asyncio.to_thread(config.load, Path(self._plan.path), self._world.environ)).plan
 
     async def _reload(self) -> None:
         try:
             plan = await self._read_plan()
         except ZapError as error:
-            self._publish(events.NotReloaded(str(error)))
-            self._note(remark(events.NotReloaded(str(error))) or "")
+            refused = events.NotReloaded(str(error))
+            self._publish(refused)
+            self._note(remark(refused) or "")
             raise
         if self._closing:
             raise ZapError("zap is ending: it takes no more requests")
@@ -628,8 +628,9 @@ class Runner:
         try:
             answer = await probe.ask(ask.probe, ask.timeout, since, bear)
         finally:
-            seat.probe = None
-            self._reaper.reap_soon()
+            if seat.probe:
+                seat.probe = None
+                self._reaper.reap_soon()
         self._check(seat, vitals.Answered(ask.asked, answer.is_ok, answer.said))
 
     def _ping(self, seat: _Seat, line: str) -> None:
