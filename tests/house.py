@@ -35,7 +35,7 @@ FLOORS = (
         (
             *("machine", "vitals", "graph", "storm", "flock", "revision", "script", "commands", "buffer", "escape"),
             *("mask", "transcript", "matcher", "fixup", "healer", "gauge", "meter", "units", "remarks", "why", "board"),
-            *("choice", "fuzzy", "frame", "wire", "scribe", "table", "chart", "critical", "launch/"),
+            *("choice", "fuzzy", "frame", "wire", "scribe", "table", "chart", "critical", "memory", "launch/"),
         ),
     ),
     Floor(
@@ -43,7 +43,9 @@ FLOORS = (
         "each touches one kind of thing",
         (
             *("document", "kinds", "settings", "config", "cache", "paths", "child", "nursery", "intake", "census"),
-            *("answerer", "bus", "sampler", "scales", "reaper", "probe", "mailbox", "address", "dial", "preferences"),
+            *("answerer", "bus", "sampler", "scales", "reaper", "leftovers", "probe", "mailbox", "address", "dial"),
+            "preferences",
+            *("journal", "logfiles", "cgroup", "clocks", "keeper", "tether", "vault", "inbox", "store", "estate"),
         ),
     ),
     Floor("engine", "the single writer", ("runner",)),
@@ -75,9 +77,16 @@ BUILT_ON = {
     "preferences": {"document", "paths"},
     "sampler": {"census"},
     "scales": {"census", "sampler"},
-    "nursery": {"child"},
+    "nursery": {"cgroup", "child"},
+    "cgroup": {"child"},
     "probe": {"census", "child"},
     "reaper": {"census", "child"},
+    "leftovers": {"census", "child"},
+    "tether": {"child", "keeper"},
+    "intake": {"inbox"},
+    "store": {"vault"},
+    "estate": {"child", "inbox", "store", "tether", "vault"},
+    "memory": {"board", "fixup", "flock", "frame", "script", "wire"},
     "cli": {"background"},
     "__main__": {"cli"},
 }

@@ -82,7 +82,7 @@ class Recorded:
         first = buffer.append(data, self.now, stream, command)[0]
         return self.tell(events.Output(job, first, buffer.last, buffer.is_open, buffer.errors))
 
-    async def ask(self, request: Request) -> None:
+    async def ask(self, request: Request, by: str = "") -> None:
         if isinstance(request, Attend):  # at every other key
             self.attended += 1
             return

@@ -51,7 +51,7 @@ class Recorded:
         self.buffers = {job: Buffer(bound) for job in (A, B)}
         self.asked: list[Request] = []
 
-    async def ask(self, request: Request) -> None:
+    async def ask(self, request: Request, by: str = "") -> None:
         self.asked.append(request)
 
     async def watch(self, since: int | None = 0, rest: float = 0.0) -> AsyncIterator[Event]:

@@ -465,7 +465,7 @@ def row_of(served: Served, job: str) -> dict[str, Any]:
 class Faulty:
     """A session with a bug in every part."""
 
-    async def ask(self, request: requests.Request) -> None:
+    async def ask(self, request: requests.Request, by: str = "") -> None:
         raise KeyError("ask")
 
     async def watch(self, since: int | None = 0, rest: float = 0.0) -> AsyncIterator[Event]:

@@ -33,6 +33,11 @@ class Claim:
         self._lock = lock
         self.socket = listening
 
+    @property
+    def descriptors(self) -> list[int]:
+        """For `claimed`."""
+        return [self._lock, self.socket.fileno()]
+
     def hide(self) -> None:
         """Nobody finds us any more. The lock goes with our death: who sees it free has seen the last of us."""
         self.socket.close()
@@ -43,6 +48,12 @@ class Claim:
         """The lock is let go last, so that whoever comes next finds a clean place."""
         self.hide()
         os.close(self._lock)
+
+
+def claimed(folder: str, descriptors: list[int]) -> Claim:
+    """What another process has claimed, and handed over."""
+    lock, listening = descriptors
+    return Claim(folder, lock, socket.socket(fileno=listening))
 
 
 def claim(folder: str) -> Claim | None:

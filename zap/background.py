@@ -8,7 +8,8 @@ import signal
 import sys
 import time
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING
+from functools import partial
+from typing import TYPE_CHECKING, NamedTuple
 
 from zap import address, dial, events, frame, paths, requests
 from zap.errors import ZapError
@@ -18,12 +19,17 @@ if TYPE_CHECKING:
     from zap.address import Claim
     from zap.child import Child
     from zap.config import Loaded
+    from zap.estate import Estate
     from zap.events import Line
     from zap.frame import Plain
+    from zap.headless import Options
     from zap.healer import Heal
+    from zap.memory import Known
     from zap.nursery import World
     from zap.plan import Plan
+    from zap.runner import Runner
     from zap.session import Session
+    from zap.tether import Tether
 
 GONE_MOST = 10.0  # seconds from a runner's last word to its end
 GONE_EVERY = 0.02  # seconds
@@ -36,7 +42,7 @@ _Look = tuple[int, int, int]  # a file's number, when it was changed, its size
 
 def find(path: str, environ: Mapping[str, str]) -> dial.Line | None:
     """The runner of the plan at this path; one that is just coming up, or ending, is waited for."""
-    return dial.reach(_folder(path, environ))
+    return dial.reach(folder(path, environ))
 
 
 def bring_up(path: str, names: Sequence[str], heal: str, environ: Mapping[str, str]) -> tuple[dial.Line, bool]:
@@ -67,7 +73,7 @@ def bring_up(path: str, names: Sequence[str], heal: str, environ: Mapping[str, s
 def wait_gone(path: str, environ: Mapping[str, str]) -> bool:
     """Until no runner of the plan is a process any more; False when one still is after a while."""
     until = time.monotonic() + GONE_MOST
-    while address.is_claimed(_folder(path, environ)):
+    while address.is_claimed(folder(path, environ)):
         if time.monotonic() > until:
             return False
         time.sleep(GONE_EVERY)
@@ -76,7 +82,7 @@ def wait_gone(path: str, environ: Mapping[str, str]) -> bool:
 
 def claim(plan: Plan, environ: Mapping[str, str]) -> Claim:
     """Become the plan's runner. ZapError when there is one."""
-    claimed = address.claim(_folder(plan.path, environ))
+    claimed = address.claim(folder(plan.path, environ))
     if claimed is None:
         raise ZapError(f"a runner of {plan.path} is there already")
     return claimed
@@ -89,56 +95,105 @@ def report(told: Mapping[str, Plain]) -> None:
     os.dup2(2, 1)
 
 
-async def serve(
-    plan: Plan,
-    world: World,
-    jobs: Sequence[str],
-    heal: Heal,
-    claimed: Claim,
-    first: dict[str, Child],
-    caught: Sequence[int],
-    is_background: bool,
-) -> None:
+class Start(NamedTuple):
+    """How a runner begins: with these jobs, some of whom are born already, and signals that came meanwhile; or, with
+    what is `known`, where another one was killed.
+
+    In the background nobody sees what it says. With `shown` it is the first process of a machine: what its jobs say goes
+    to standard output, and it ends when they have; signals but INT and TERM are for them.
+    """
+
+    jobs: Sequence[str] = ()
+    first: dict[str, Child] = {}
+    caught: Sequence[int] = ()
+    known: Known | None = None
+    is_background: bool = False
+    shown: Options | None = None
+
+
+async def serve(plan: Plan, world: World, heal: Heal, claimed: Claim, estate: Estate | None, start: Start) -> int:
     """Runs the jobs and answers on the socket until somebody closes the runner, and all that it started has ended.
 
     INT, TERM and HUP close it, the second of them without waiting for graces. In the background HUP does not: the
-    terminal that we were started from has nothing to say to us.
+    terminal that we were started from has nothing to say to us. The exit code.
     """
     import asyncio
 
     from zap.runner import Runner
     from zap.server import Server
+    from zap.tether import Presses
 
     loop = asyncio.get_running_loop()
-    runner = Runner(plan, world, heal=heal, is_alone=True, adopted=first)
+    keeper = estate.tether.pid if estate else None
+    runner = Runner(
+        plan, world, heal=heal, is_alone=True, adopted=start.first, estate=estate, known=start.known, keeper=keeper
+    )
     server = Server(runner, plan.path)
     begun: list[asyncio.Task[None]] = []
     watching: asyncio.Task[None] | None = None
+    presses = Presses()
+    ending: list[int] = []  # signals that told us to end
 
-    async def close(why: str, is_hurried: bool) -> None:
-        await runner.ask(requests.Note(f"close all: asked for by signal {why}"))
-        await runner.ask(requests.Close(is_hurried))
+    def on_signal(number: int, is_forwarded: bool = False) -> None:
+        if not presses.is_new(number, is_forwarded) or (number == signal.SIGHUP and start.is_background):
+            return
+        name = signal.Signals(number).name
+        if start.shown and number not in (signal.SIGINT, signal.SIGTERM):
+            request: requests.Request = requests.Signal(runner.living, name.removeprefix("SIG"))
+        else:
+            request = requests.Close(is_hurried=bool(ending))
+            ending.append(number)
+        begun.append(loop.create_task(runner.ask(request, f"signal {name}")))
 
-    def on_signal(number: int) -> None:
-        if number != signal.SIGHUP or not is_background:
-            begun.append(loop.create_task(close(signal.Signals(number).name, is_hurried=bool(begun))))
-
-    for ending in ENDING:
-        loop.add_signal_handler(ending, on_signal, ending)
+    for each in ENDING:
+        loop.add_signal_handler(each, on_signal, each)
+    if estate:
+        tether = estate.tether
+        hear = partial(
+            tether.hear, partial(on_signal, is_forwarded=True), runner.on_ending, partial(_on_cut, runner, tether)
+        )
+        loop.add_reader(tether.fileno(), hear)
+        tether.up()
     try:
         server.listen(claimed.socket)
-        await runner.ask(requests.Start(tuple(jobs)))
-        if is_background:
-            report(READY)
-        for number in caught:
+        if start.known is None:
+            await runner.ask(requests.Start(tuple(start.jobs)))
+            if start.is_background:
+                report(READY)
+        for number in start.caught:
             on_signal(number)
         watching = loop.create_task(_keep_plan(runner, world.environ))
-        await _keep_log(runner, paths.log_file(world.environ, plan.id) if is_background else None)
+        if start.shown:
+            code = await _show(runner, start.shown, start.known, ending)
+        else:
+            code = 0
+            written = start.known.written if start.known else 0
+            await _keep_log(runner, paths.log_file(world.environ, plan.id) if start.is_background else None, written)
     finally:
         if watching:
             watching.cancel()
         await runner.close()
         await server.close()
+        if estate:
+            loop.remove_reader(estate.tether.fileno())
+            estate.tether.bye()
+    return code
+
+
+async def _show(runner: Runner, options: Options, known: Known | None, signals: list[int]) -> int:
+    from zap import headless
+
+    told = {name: stream.told for name, stream in known.streams.items()} if known else dict.fromkeys(options.shown, 0)
+    return await headless.show(runner, options, 1, told, signals)
+
+
+def _on_cut(runner: Runner, tether: Tether) -> None:
+    """The keeper is gone. This process, with all its children, becomes the next one, and starts a runner."""
+    runner.settle()
+    try:
+        tether.replace("the keeper was killed, and the runner has taken its place", time.time())
+    except OSError as error:
+        runner.forsake(f"there is no keeper any more: {error.strerror}")
 
 
 async def _keep_plan(session: Session, environ: Mapping[str, str]) -> None:
@@ -210,9 +265,8 @@ def _look(files: Sequence[str]) -> list[_Look | None]:
     return looks
 
 
-async def _keep_log(session: Session, log: str | None) -> None:
-    """Until the session closes: what is noted there also goes to standard error, which outlives it."""
-    seen = 0
+async def _keep_log(session: Session, log: str | None, seen: int) -> None:
+    """Until the session closes: what is noted there, after line `seen`, also goes to standard error, which outlives it."""
     async for event in session.watch(0):
         if log and isinstance(event.fact, events.Output) and event.fact.job == events.LOG:
             tail = await session.tail(events.LOG, seen)
@@ -239,5 +293,5 @@ def _rotate(log: str) -> bool:
     return True
 
 
-def _folder(path: str, environ: Mapping[str, str]) -> str:
+def folder(path: str, environ: Mapping[str, str]) -> str:
     return paths.runtime_folder(environ, paths.plan_id(path))

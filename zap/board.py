@@ -15,6 +15,7 @@ class Board:
 
     def __init__(self, jobs: Iterable[tuple[str, int]]) -> None:
         self.rows = {job: Row(job, commands) for job, commands in jobs}
+        self._asked = (0, "")  # the number of the last request, and who has asked
 
     def apply(self, event: Event) -> None:
         match event.fact:
@@ -26,14 +27,30 @@ class Board:
                         self.rows[load.job] = self.rows[load.job]._replace(cpu=load.cpu, memory=load.memory)
             case events.Removed(job=job):
                 self.rows.pop(job, None)
+            case events.Requested(by=by):
+                self._asked = (event.n, f"by {by}")
+            case events.Paused(job=job, why=why) if job in self.rows:
+                number, by = self._asked
+                why = why or (by if event.cause == number else "")
+                self.rows[job] = self.rows[job]._replace(is_paused=True, since=event.at, why=why)
             case fact:
                 old = self.rows.get(getattr(fact, "job", ""))
                 if old:
                     self.rows[old.job] = _fold(old, fact, event.at)
 
 
+def _resumed(row: Row) -> Row:
+    """As before it was paused. It has been running since its birth, and ready since `up`."""
+    if not row.is_paused:
+        return row
+    before = row.up if row.state is State.READY else row.spawned
+    return row._replace(is_paused=False, since=row.since if before is None else before, why="")
+
+
 def _fold(row: Row, fact: events.Fact, at: float) -> Row:
     match fact:
+        case events.Became(state=State.READY) if row.is_paused:  # its time went on
+            return row._replace(state=State.READY, up=at if row.up is None else row.up)
         case events.Became():
             now = row._replace(
                 state=fact.state,
@@ -46,6 +63,7 @@ def _fold(row: Row, fact: events.Fact, at: float) -> Row:
                 hook="",
                 lacks=(),
                 leavers=(),
+                is_paused=False,
             )
             if fact.state in (State.WAITING, State.STARTING) and row.state is not State.WAITING:
                 return now._replace(asked=at, up=None, begun=at if row.begun is None else row.begun)
@@ -54,15 +72,28 @@ def _fold(row: Row, fact: events.Fact, at: float) -> Row:
             return row._replace(lacks=fact.lacks, leavers=fact.leavers)
         case events.Spawned():
             return row._replace(
-                command=0, text="", exit=None, spawned=at, pid=fact.pid, asking=(), probed=(), status="", hook=""
+                command=0,
+                text="",
+                exit=None,
+                spawned=at,
+                pid=fact.pid,
+                asking=(),
+                probed=(),
+                status="",
+                hook="",
+                is_paused=False,
             )
         case events.Probed() if fact.epoch == row.epoch:
             others = tuple(probed for probed in row.probed if probed.question != fact.question)
             return row._replace(probed=(*others, fact._replace(when=at)))
+        case events.Resumed():
+            return _resumed(row)
         case events.Notified():
             return row._replace(status=fact.status)
-        case events.Signalled():
+        case events.Signalled(signal=events.KEYS):
             return row._replace(sent=fact.signal, hook="")
+        case events.Signalled():  # which wakes whoever stands still
+            return _resumed(row)._replace(sent=fact.signal, hook="")
         case events.HookStarted() if fact.hook != "after_start":
             return row._replace(hook=fact.hook)
         case events.CommandStarted():
@@ -79,7 +110,7 @@ def _fold(row: Row, fact: events.Fact, at: float) -> Row:
         case events.Output():  # it may be older than what was restated
             return row._replace(lines=max(row.lines, fact.last), errors=max(row.errors, fact.errors))
         case events.Exited():
-            return row._replace(exit=fact.status, pid=0, cpu=0.0, memory=0, hook="")
+            return row._replace(exit=fact.status, pid=0, cpu=0.0, memory=0, hook="", is_paused=False)
         case events.FixStarted():
             asking = tuple(proposed for proposed in row.asking if proposed.fixup != fact.fixup)
             return row._replace(tasks=row.tasks + 1, asking=asking)

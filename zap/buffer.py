@@ -7,6 +7,7 @@ from bisect import bisect_right
 from collections import deque
 from collections.abc import Iterable, Iterator, Sequence
 from itertools import islice
+from typing import Any, NamedTuple
 
 from zap.events import Line, Stream
 from zap.plan import KIB, Bound
@@ -17,6 +18,15 @@ MOST_NOTES = 4 * KIB  # in a block, whose lines may be let go as fast as they co
 
 _STREAMS: tuple[Stream, ...] = ("out", "err", "zap")
 _KINDS = {stream: kind for kind, stream in enumerate(_STREAMS)}
+CLEARED = -1  # in the place of a kind
+
+
+class Taken(NamedTuple):
+    """What a buffer took in, as `append` was given it; `kind` is the command and the stream in one number."""
+
+    data: bytes
+    at: float
+    kind: int
 
 
 class Buffer:
@@ -27,7 +37,10 @@ class Buffer:
     is at any time `size` plus `dropped_bytes`, and `last` lines were completed, of which `dropped_lines` are gone.
     """
 
-    __slots__ = ("_blocks", "_held", "_most_bytes", "_most_lines", "_open", "_said", "errors", "first", "last", "read")
+    __slots__ = (
+        *("_blocks", "_held", "_most_bytes", "_most_lines", "_open", "_said"),
+        *("errors", "first", "fresh", "last", "read"),
+    )
 
     def __init__(self, bound: Bound) -> None:
         self.bound(bound)
@@ -43,6 +56,8 @@ class Buffer:
         """How many lines of stream `err` were completed."""
         self.read: int | None = None
         """Who wants every line has read so far: what is newer is kept beyond the bound of lines, not that of bytes."""
+        self.fresh: list[Taken] | None = None
+        """Everything that was taken in, in order, for somebody who writes it down and empties the list."""
 
     def bound(self, bound: Bound) -> None:
         """What is kept from now on, at most."""
@@ -69,6 +84,8 @@ class Buffer:
     def append(self, data: bytes, at: float, stream: Stream, command: int) -> tuple[int, bytes]:
         """Take a chunk as it was read. The number of the first line that it completes, and all that it completes."""
         first, kind = self.last + 1, _KINDS[stream]
+        if self.fresh is not None:
+            self.fresh.append(Taken(data, at, command << 2 | kind))
         self._said[kind] += len(data)
         self._held += len(data)
         end = data.rfind(b"\n") + 1
@@ -119,10 +136,37 @@ class Buffer:
 
     def clear(self) -> None:
         """Let everything go. It counts as dropped, and numbers go on."""
+        if self.fresh is not None:
+            self.fresh.append(Taken(b"", 0.0, CLEARED))
         self._held = 0
         self.first = self.last + 1
         self._blocks = deque([_Block(self.first, self._blocks[-1].ends)])
         self._open = {stream: _Open() for stream in _STREAMS}
+
+    def take(self, taken: Taken) -> None:
+        """As it was taken in before."""
+        self.append(taken.data, taken.at, _STREAMS[taken.kind & 3], taken.kind >> 2)
+
+    @property
+    def unfinished(self) -> int:
+        """Bytes of lines without an end."""
+        return sum(len(line.data) for line in self._open.values())
+
+    def snapshot(self) -> dict[str, Any]:
+        """As plain data, what is needed to go on from here, but no complete line."""
+        begun = {stream: (line.data.decode("latin-1"), line.at, line.command) for stream, line in self._open.items()}
+        return {"last": self.last, "errors": self.errors, "said": self._said, "open": begun}
+
+    def restore(self, snapshot: dict[str, Any]) -> None:
+        """Begin where a snapshot was made: its lines are gone."""
+        self.last, self.errors, self._said = snapshot["last"], snapshot["errors"], list(snapshot["said"])
+        self.first = self.last + 1
+        for stream, (text, at, command) in snapshot["open"].items():
+            line = self._open[stream]
+            line.data, line.at, line.command = bytearray(text.encode("latin-1")), at, command
+        self._held = self.unfinished
+        ends = [said - len(self._open[stream].data) for stream, said in zip(_STREAMS, self._said, strict=True)]
+        self._blocks = deque([_Block(self.first, ends)])
 
     def tail(self, since: int, at_most: int, widest: int | None = None, known: tuple[int, int] | None = None) -> Tail:
         """Complete lines above `since`, at most so many, and behind the last of all the unfinished ones.

@@ -22,8 +22,10 @@ class Bus:
     to a question how it is.
     """
 
-    def __init__(self, restate: Callable[[], Iterable[Fact]]) -> None:
+    def __init__(self, restate: Callable[[], Iterable[Fact]], settle: Callable[[], None] = lambda: None) -> None:
+        """`settle` is called before events are given out, for who has to write them down first."""
         self._restate = restate
+        self._settle = settle
         self._kept: deque[Event] = deque(maxlen=KEPT)
         self._pointers: dict[tuple[str, str], Event] = {}  # by job and what it points at, the newest last
         self._closed: Event | None = None
@@ -33,8 +35,14 @@ class Bus:
         self._attentive_until = 0.0
         self.last = 0
 
-    def publish(self, fact: Fact) -> Event:
-        event = Event(self.last + 1, time.time(), fact)
+    def restore(self, kept: Iterable[Event], last: int) -> None:
+        """Go on behind another bus: with what it had, and its numbers."""
+        self._kept.extend(kept)
+        self.last = last
+        self._lost = self._kept[0].n - 1 if self._kept else last
+
+    def publish(self, fact: Fact, cause: int = 0) -> Event:
+        event = Event(self.last + 1, time.time(), fact, cause)
         if self._closed:
             return event
         self.last = event.n
@@ -75,6 +83,7 @@ class Bus:
         if since is None or since > self.last:  # a number from the life of another runner
             since, is_behind = self.last, True
         while True:
+            self._settle()
             if since < self._lost:
                 is_behind, skipped, since = True, self._lost - since, self._lost
                 yield Event(since, time.time(), Skipped(skipped))

@@ -15,7 +15,7 @@ class Process(NamedTuple):
     """One process as the kernel lists it. Z and X have ended and wait for their parent to ask; T is stopped.
 
     `cpu` is what it has used itself, `reaped` what its ended children, and theirs, had used when they were waited for:
-    both in seconds, to 10 ms. `start` is good for telling apart two that were given the same pid, no more. `memory` is
+    both in seconds, to 10 ms. `start` tells apart two that were given the same pid. `memory` is
     what is resident, in bytes; pages that others share are counted too, and the kernel may be some of them late.
     """
 
@@ -50,38 +50,52 @@ class Member(NamedTuple):
 
 
 class Census:
-    """Everyone at one moment, indexed so that a thousand jobs can ask for their families in one go."""
+    """Everyone at one moment, indexed so that a thousand jobs can ask for their families in one go.
 
-    def __init__(self, processes: Iterable[Process]) -> None:
+    `homes` are the processes besides ours to which orphans come, such as a keeper. They and we are nobody's family.
+    """
+
+    def __init__(self, processes: Iterable[Process], homes: Iterable[int] = ()) -> None:
         self.processes = {process.pid: process for process in processes}
+        self._homes = {os.getpid(), *homes}
         self._below = self._index(lambda process: process.parent)
         self._groups = self._index(lambda process: process.group)
         self._sessions = self._index(lambda process: process.session)
         self._tags: dict[int, str] = {}
-        self._adopted: dict[str, list[int]] | None = None
+        self._adopted: dict[int, dict[str, list[int]]] = {}
 
     def has(self, process: Process) -> bool:
         """Whether it is the same one that another look has seen, and not a later one of that pid."""
         found = self.processes.get(process.pid)
         return found is not None and found.start == process.start
 
-    def family(self, leader: int, tag: str) -> set[int]:
-        """Everyone alive who belongs to a child of ours, itself not counted.
+    def alive(self, pids: Iterable[int]) -> set[tuple[int, float]]:
+        """Those of them that have not ended, by pid and start, which no other process has both."""
+        return {(pid, self.processes[pid].start) for pid in self._alive(set(pids))}
 
-        That is by group, by session, by descent from those and, for who was re-parented to us, by the tag.
+    def family(self, leader: int, tag: str, known: Iterable[int] = ()) -> set[int]:
+        """Everyone alive who belongs to a job's child, itself not counted; `known` are of it, whatever else is so.
+
+        That is by group, by session, by descent from those and, for who was re-parented, by the tag.
         """
-        if self._adopted is None:
-            self._adopted = self._by_tag(known=())
-        return self._alive(self._household(leader, self._adopted.get(tag, ())) - {leader})
+        return self._alive(self._household(leader, [*self._tagged(leader, tag), *known]) - {leader})
+
+    def strays(self, tag: str, known: Iterable[int]) -> set[int]:
+        """As `family`, of a leader who is gone: its number may be another's now."""
+        return self._alive(self._descendants([*self._tagged(0, tag), *known]))
 
     def families(self, leaders: Mapping[str, tuple[int, str]]) -> dict[str, list[Process]]:
         """Everyone of each of these, by name (leader and tag): the leaders, and who has ended, counted as well.
 
         Asking for all at once spares reading the leaders' own tags, which costs as much as `take` does.
         """
-        adopted = self._by_tag(known={leader for leader, _ in leaders.values()})
+        known = {leader for leader, _ in leaders.values()}
+        adopted: dict[str, list[int]] = {}
+        for home in set().union(*map(self._homes_of, known)):
+            for tag, pids in self._by_tag(home, known).items():
+                adopted.setdefault(tag, []).extend(pids)
         return {
-            name: [self.processes[pid] for pid in self._household(leader, adopted.get(tag, ()))]
+            name: [self.processes[pid] for pid in self._household(leader, adopted.get(tag, ()) if tag else ())]
             for name, (leader, tag) in leaders.items()
         }
 
@@ -119,10 +133,24 @@ class Census:
         """Everyone alive below this process."""
         return self._alive(self._descendants([pid]) - {pid})
 
+    def of_homes(self) -> set[int]:
+        """Everyone alive below us and the other homes."""
+        return self._alive(self._descendants(self._homes))
+
     def of_runner(self, runner: str) -> set[int]:
-        """Everyone alive below us who was started for this runner, and everyone below those."""
-        mine = [pid for pid in self.below(os.getpid()) if self._tag(pid).startswith(f"{runner}:")]
+        """Those of them who were started for this runner, and everyone below those."""
+        mine = [pid for pid in self.of_homes() if self._tag(pid).startswith(f"{runner}:")]
         return self._alive(self._descendants(mine))
+
+    def of_tags(self, tags: Collection[str]) -> set[int]:
+        """Those of them who were started with one of these, everyone of their groups and sessions, and below those."""
+        mine = [pid for pid in self.of_homes() if self._tag(pid) in tags]
+        others = [pid for one in mine for pid in (*self._groups.get(one, ()), *self._sessions.get(one, ()))]
+        return self._alive(self._descendants([*mine, *others]))
+
+    def tags(self, runner: str) -> set[str]:
+        """What everyone alive below us and the other homes was started with, as far as it was for this runner."""
+        return {tag for pid in self.of_homes() if (tag := self._tag(pid)).startswith(f"{runner}:")}
 
     def outside(self, pids: Iterable[int], group: int) -> set[int]:
         """Those of them that left the group."""
@@ -134,7 +162,7 @@ class Census:
 
     def orphans(self, known: set[int]) -> list[int]:
         """Children of ours, ended ones too, that we did not spawn: they were re-parented to us."""
-        return [pid for pid in self._below.get(os.getpid(), ()) if pid not in known]
+        return [pid for pid in self._below.get(os.getpid(), ()) if pid not in known | self._homes]
 
     def _index(self, key: Callable[[Process], int]) -> dict[int, list[int]]:
         index: dict[int, list[int]] = {}
@@ -142,10 +170,21 @@ class Census:
             index.setdefault(key(process), []).append(process.pid)
         return index
 
-    def _by_tag(self, known: Collection[int]) -> dict[str, list[int]]:
-        """Our children but those known, by their tag: among them are the ones that were re-parented to us."""
+    def _homes_of(self, leader: int) -> set[int]:
+        """Whose children those become whom it loses: also who has adopted the leader itself, whoever that is."""
+        process = self.processes.get(leader)
+        return self._homes | {process.parent} if process else self._homes
+
+    def _tagged(self, leader: int, tag: str) -> Iterator[int]:
+        for home in self._homes_of(leader):
+            if home not in self._adopted:
+                self._adopted[home] = self._by_tag(home, known=())
+            yield from self._adopted[home].get(tag, ()) if tag else ()
+
+    def _by_tag(self, home: int, known: Collection[int]) -> dict[str, list[int]]:
+        """Its children but those known, by their tag: among them are the ones that were re-parented to it."""
         index: dict[str, list[int]] = {}
-        for pid in self._below.get(os.getpid(), ()):
+        for pid in self._below.get(home, ()):
             if pid not in known:
                 index.setdefault(self._tag(pid), []).append(pid)
         return index
@@ -153,7 +192,7 @@ class Census:
     def _household(self, leader: int, adopted: Iterable[int]) -> set[int]:
         """The leader with its family, and those of both that have ended."""
         found = self._descendants([leader, *self._groups.get(leader, ()), *self._sessions.get(leader, ()), *adopted])
-        return {pid for pid in found if pid in self.processes} - {os.getpid()}
+        return {pid for pid in found if pid in self.processes} - self._homes
 
     def _descendants(self, roots: Iterable[int]) -> set[int]:
         found: set[int] = set()
@@ -166,8 +205,7 @@ class Census:
         return found
 
     def _alive(self, pids: set[int]) -> set[int]:
-        me = os.getpid()
-        return {pid for pid in pids if pid in self.processes and not self.processes[pid].has_ended and pid != me}
+        return {pid for pid in pids - self._homes if pid in self.processes and not self.processes[pid].has_ended}
 
     def _tag(self, pid: int) -> str:
         """The ZAP_RUN that the process was started with; empty when it has none or its environment may not be read."""
@@ -176,9 +214,9 @@ class Census:
         return self._tags[pid]
 
 
-def take() -> Census:
+def take(homes: Iterable[int] = ()) -> Census:
     """Everyone, now. Costs 15 to 30 µs a process, most of them the kernel's; one pass serves all jobs."""
-    return Census(processes())
+    return Census(processes(), homes)
 
 
 def processes() -> Iterator[Process]:

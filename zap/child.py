@@ -19,6 +19,7 @@ from zap.events import Status
 ROWS, COLUMNS = 40, 120  # of a job's terminal, until somebody looks at it through one of another size
 FILES_PER_CHILD = 8  # two streams, an input, a pidfd, and the same again for a remedy
 FILES_OF_OURS = 64
+CAN_HAND_OVER = all(hasattr(os, name) for name in ("splice", "memfd_create", "pidfd_open"))  # to another runner: Linux
 PR_SET_CHILD_SUBREAPER = 36  # prctl(2)
 
 
@@ -31,20 +32,37 @@ class Child:
     `born` is when that was, on the wall.
     """
 
-    __slots__ = ("_popen", "born", "end_fd", "err_fd", "in_fd", "nonce", "out_fd", "pid", "tag")
+    __slots__ = ("_popen", "born", "end_fd", "ending", "err_fd", "in_fd", "nonce", "out_fd", "pid", "tag")
 
     def __init__(
-        self, popen: subprocess.Popen[bytes], in_fd: int | None, out_fd: int, err_fd: int, nonce: str, tag: str
+        self,
+        popen: subprocess.Popen[bytes] | None,
+        pid: int,
+        streams: tuple[int | None, int, int],
+        end_fd: int,
+        nonce: str,
+        tag: str,
+        born: float,
     ) -> None:
-        self._popen = popen
-        self.pid = popen.pid
-        self.born = time.time()
-        self.in_fd = in_fd  # a terminal's is its out_fd; None where there is nothing to type into
-        self.out_fd = out_fd
-        self.err_fd = err_fd
-        self.end_fd = _watch_end(popen.pid)  # readable when the process has ended
+        self._popen = popen  # None for a child of another process
+        self.pid = pid
+        self.born = born
+        self.in_fd, self.out_fd, self.err_fd = streams  # a terminal's in_fd is its out_fd; None: nothing to type into
+        self.end_fd = end_fd  # readable when the process has ended
+        self.ending: Status | None = None  # of another process's child: how it has ended, once that one has told
         self.nonce = nonce
         self.tag = tag
+
+    @property
+    def is_ours(self) -> bool:
+        """Whether the kernel tells us how it ends; else `ending` is set by whoever hears of it."""
+        return self._popen is not None
+
+    @property
+    def descriptors(self) -> list[int]:
+        """All of them, for `inherited`: the one that tells of its end is the last."""
+        typed = [] if self.in_fd in (None, self.out_fd) else [self.in_fd]
+        return [self.out_fd, self.err_fd, *typed, self.end_fd]
 
     @property
     def has_tty(self) -> bool:
@@ -57,6 +75,8 @@ class Child:
 
     def status(self) -> Status | None:
         """How it ended, or None while it lives. The process stays unreaped, so that its pid and group stay its own."""
+        if self._popen is None:
+            return self.ending
         try:
             ended = os.waitid(os.P_PID, self.pid, os.WEXITED | os.WNOHANG | os.WNOWAIT)
         except ChildProcessError:  # somebody else has reaped it: as the shell says of what it does not know
@@ -107,7 +127,8 @@ class Child:
 
     def close(self) -> None:
         """Reaps it and lets go of its streams. Only after it has ended."""
-        self._popen.wait()
+        if self._popen:
+            self._popen.wait()
         for fd in {self.in_fd, self.out_fd, self.err_fd, self.end_fd} - {None}:
             os.close(fd)  # type: ignore[arg-type]
 
@@ -155,13 +176,33 @@ def spawn(
     for fd in ours:
         os.set_blocking(fd, False)
     try:
-        return Child(popen, in_fd, ours[0], ours[1], nonce, tag)
+        end_fd = _watch_end(popen.pid)
+        return Child(popen, popen.pid, (in_fd, ours[0], ours[1]), end_fd, nonce, tag, time.time())
     except OSError:  # no descriptor left to watch it with
         popen.kill()
         popen.wait()
         for fd in ours:
             os.close(fd)
         raise
+
+
+def inherited(pid: int, fds: Sequence[int], nonce: str, tag: str, born: float, has_tty: bool) -> Child:
+    """A child of an earlier runner, by its `descriptors`: it is another process's now, which tells of its end."""
+    out_fd, err_fd, *typed, end_fd = fds
+    in_fd = out_fd if has_tty else typed[0] if typed else None
+    return Child(None, pid, (in_fd, out_fd, err_fd), end_fd, nonce, tag, born)
+
+
+def identity(pid: int) -> str:
+    """`4711.123456`: a pid and when its process was started, in ticks since the machine's (proc_pid_stat(5)).
+
+    No other process has both, until the machine is started anew. Without /proc, or for one that is gone, `4711.0`.
+    """
+    try:
+        with open(f"/proc/{pid}/stat", "rb") as file:
+            return f"{pid}.{int(file.read().rpartition(b')')[2].split()[19])}"
+    except (OSError, IndexError):
+        return f"{pid}.0"
 
 
 def kill(pids: Iterable[int], signal_number: int) -> None:
@@ -227,6 +268,18 @@ def capture(argv: Sequence[str], cwd: str, env: Mapping[str, str], seconds: floa
     return subprocess.run(
         argv, cwd=cwd, env=env, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, timeout=seconds, check=True
     ).stdout
+
+
+def consult(argv: Sequence[str], fds: Sequence[int], seconds: float) -> str:
+    """What a program complains of, which gets these descriptors; empty when it ended well. Blocks at most so long."""
+    try:
+        done = subprocess.run(argv, stdin=subprocess.DEVNULL, capture_output=True, pass_fds=fds, timeout=seconds)
+    except (OSError, subprocess.SubprocessError) as error:
+        return str(error)
+    if done.returncode == 0:
+        return ""
+    words = done.stderr.decode(errors="replace").strip().splitlines()
+    return words[-1] if words else f"it ended with code {done.returncode}"
 
 
 def hand_over(argv: Sequence[str], env: Mapping[str, str]) -> int:

@@ -21,18 +21,24 @@ from zap.verbs import register, usage
 if TYPE_CHECKING:
     import asyncio
 
-    from zap import child, nursery
+    from zap import background, child, nursery
+    from zap.address import Claim
     from zap.config import Loaded
+    from zap.estate import Estate
+    from zap.healer import Heal
     from zap.headless import Options
     from zap.plan import Fixup, Job, Plan
 
 DEFAULT = "open"
 SCRIPTED = (
-    *("ps", "logs", "events", "start", "stop", "restart", "wait", "signal", "send", "fix"),
-    *("reload", "need", "why", "critical", "tree", "names"),
+    *("ps", "logs", "events", "timeline", "start", "stop", "restart", "wait", "signal", "send", "fix"),
+    *("pause", "resume", "upgrade", "reload", "need", "why", "critical", "tree", "doctor", "names"),
 )
-VERBS = (DEFAULT, "attach", "up", "down", "serve", "run", "check", "graph", "fixups", *SCRIPTED, "completion")
+VERBS = (DEFAULT, "attach", "up", "down", "serve", "init", "run", "check", "graph", "fixups", *SCRIPTED, "completion")
+CLAIM = "claim"  # by which the keeper has the runner's lock and its socket
 BUG = 70  # EX_SOFTWARE of sysexits(3)
+INIT_FORWARDS = [signal.Signals[name] for name in ("SIGINT", "SIGTERM", "SIGHUP", "SIGQUIT", "SIGUSR1", "SIGUSR2")]
+INIT_FORWARDS += [signal.SIGWINCH, signal.SIGCONT]
 FIRST = 8  # jobs that are started before the loop is imported; it starts the others
 
 EPILOG = """\
@@ -110,7 +116,19 @@ def _parser(verb: str) -> argparse.ArgumentParser:
     _add_plan(serve)
     _add_heal(serve)
     serve.add_argument("--report", action="store_true", help=argparse.SUPPRESS)
+    for flag in ("--init", "--quiet", "--json"):
+        serve.add_argument(flag, action="store_true", help=argparse.SUPPRESS)
+    serve.add_argument("--tether", type=int, metavar="FD", help=argparse.SUPPRESS)
+    serve.add_argument("--rehearse", type=int, metavar="FD", help=argparse.SUPPRESS)
     serve.set_defaults(do=_serve)
+
+    init = verbs.add_parser("init", help="be the first process of a container", description=_init.__doc__)
+    init.add_argument("plan", nargs="?", metavar="PLAN", help="(default: $ZAP_FILE, or jobs.yaml here or above)")
+    init.add_argument("names", nargs="*", metavar="SYSTEM|JOB", help="what to run; every system that starts by default")
+    _add_heal(init)
+    init.add_argument("-q", "--quiet", action="store_true", help="only the summary")
+    init.add_argument("--json", action="store_true", help="one JSON object per line: every event and every line")
+    init.set_defaults(do=_init)
 
     run = verbs.add_parser(
         "run",
@@ -311,6 +329,13 @@ def _down(arguments: argparse.Namespace) -> int:
 def _serve(arguments: argparse.Namespace) -> int:
     from zap import address, background, child, nursery
 
+    if arguments.rehearse is not None:
+        from zap import memory, vault
+
+        memory.read(vault.records(arguments.rehearse))
+        return 0
+    if arguments.tether is not None:
+        return _take_over(arguments)
     try:
         plan = _plan(arguments.file)
         jobs = choose(plan, arguments.names)
@@ -323,19 +348,86 @@ def _serve(arguments: argparse.Namespace) -> int:
     caught = _catch()
     child.adopt_orphans()
     world = nursery.world(plan, address.MOST_CLIENTS)
+    estate = None
+    if child.CAN_HAND_OVER:
+        from zap.estate import Estate
+        from zap.keeper import FORWARDED
+        from zap.tether import split
+
+        forwarded = INIT_FORWARDS if arguments.init else FORWARDED
+        tether = split(plan.path, _successor(arguments, plan), caught, forwarded)
+        child.adopt_orphans()
+        world = world._replace(keepers=nursery.keepers(tether.pid))
+        estate = Estate(tether)
+        estate.hold(CLAIM, claimed.descriptors)
     first = _start_first(plan, jobs, world)
+    shown = _options(arguments, plan, jobs) if arguments.init else None
+    start = background.Start([job.name for job in jobs], first, caught, None, arguments.report, shown)
+    return _be_runner(plan, world, arguments.heal, claimed, estate, start)
+
+
+def _init(arguments: argparse.Namespace) -> int:
+    """Runs systems or jobs as `zap run` does, as process 1: reaps every orphan, sends HUP, QUIT, USR1, USR2, WINCH and
+    CONT to the jobs, ends in order on TERM and INT, and ends when the jobs have. It answers on its socket meanwhile."""
+    from zap import child
+
+    if not child.CAN_HAND_OVER:
+        raise ZapError("zap cannot be process 1 on this system: it has no pidfd_open, memfd_create and splice")
+    arguments.file, arguments.init, arguments.report = arguments.plan, True, False
+    arguments.tether = arguments.rehearse = None
+    return _serve(arguments)
+
+
+def _successor(arguments: argparse.Namespace, plan: Plan) -> list[str]:
+    """What starts another runner, to go on where this one is killed."""
+    flags = [name for name in ("report", "init", "quiet", "json") if getattr(arguments, name)]
+    words = ["--file", plan.path, "--heal", arguments.heal, *(f"--{flag}" for flag in flags), *arguments.names]
+    return [sys.executable, "-P", "-m", "zap", "serve", *words]
+
+
+def _take_over(arguments: argparse.Namespace) -> int:
+    """Be the runner in the place of one that was killed, or has made way for us."""
+    import socket
+
+    from zap import address, background, child, nursery
+    from zap.estate import Estate
+    from zap.tether import Tether
+
+    caught = _catch()
+    tether = Tether(socket.socket(fileno=arguments.tether), os.getppid(), arguments.file)
+    estate = Estate(tether, tether.take())
+    known = estate.known
+    plan = known.whole.plan
+    tether.argv = _successor(arguments, plan)
+    child.adopt_orphans()
+    claimed = address.claimed(background.folder(plan.path, os.environ), estate.fds(CLAIM))
+    world = nursery.world(plan, address.MOST_CLIENTS, tether.pid)
+    world = world._replace(runner=known.whole.runner, files=known.whole.files)
+    shown = _options(arguments, plan, choose(plan, arguments.names)) if arguments.init else None
+    start = background.Start((), {}, caught, known, arguments.report, shown)
+    return _be_runner(plan, world, known.whole.heal, claimed, estate, start)
+
+
+def _be_runner(
+    plan: Plan,
+    world: nursery.World,
+    heal: Heal,
+    claimed: Claim,
+    estate: Estate | None,
+    start: background.Start,
+) -> int:
+    from zap import background
+
     try:
         import asyncio
 
-        async def serve() -> None:
-            asyncio.get_running_loop().set_exception_handler(_on_bug)
-            names = [job.name for job in jobs]
-            await background.serve(plan, world, names, arguments.heal, claimed, first, caught, arguments.report)
+        async def serve() -> int:
+            asyncio.get_running_loop().set_exception_handler(_on_bug_kept if estate else _on_bug)
+            return await background.serve(plan, world, heal, claimed, estate, start)
 
-        asyncio.run(serve())
-        return 0
+        return asyncio.run(serve())
     finally:
-        for born in first.values():  # those that no runner has taken over
+        for born in start.first.values():  # those that no runner has taken over
             born.signal_group(signal.SIGKILL)
         claimed.hide()
 
@@ -358,7 +450,13 @@ def _run(arguments: argparse.Namespace) -> int:
     jobs = choose(plan, arguments.names)
     caught = _catch()
     child.adopt_orphans()
-    world = nursery.world(plan)
+    tether = None
+    if child.CAN_HAND_OVER:
+        from zap.tether import split
+
+        tether = split(plan.path, None, caught)
+        child.adopt_orphans()
+    world = nursery.world(plan, keeper=tether.pid if tether else None)
     first = _start_first(plan, jobs, world)
     try:
         import asyncio
@@ -370,10 +468,16 @@ def _run(arguments: argparse.Namespace) -> int:
             asyncio.get_running_loop().set_exception_handler(_on_bug)
             options = _options(arguments, plan, jobs)
             runner = Runner(
-                plan, world, heal=arguments.heal, is_alone=True, is_followed=not options.is_quiet, adopted=first
+                plan,
+                world,
+                heal=arguments.heal,
+                is_alone=True,
+                is_followed=not options.is_quiet,
+                adopted=first,
+                keeper=tether.pid if tether else None,
             )
             try:
-                return await headless.run(runner, options, sys.stdout.fileno(), caught)
+                return await headless.run(runner, options, sys.stdout.fileno(), caught, tether)
             finally:
                 await runner.close()
 
@@ -414,6 +518,17 @@ def _with_needed(plan: Plan, jobs: Sequence[Job]) -> list[Job]:
     return [job for job in plan.jobs if job.name in names]
 
 
+def _on_bug_kept(_: asyncio.AbstractEventLoop, context: dict[str, Any]) -> None:
+    """A callback of ours has raised: the keeper starts another runner, which goes on from what was written down."""
+    import traceback
+
+    print(f"zap has a bug, and another runner goes on: {context['message']}", file=sys.stderr)
+    if error := context.get("exception"):
+        traceback.print_exception(error)
+    sys.stderr.flush()
+    os._exit(BUG)
+
+
 def _on_bug(_: asyncio.AbstractEventLoop, context: dict[str, Any]) -> None:
     """A callback of ours has raised: nothing is sure any more but that no child shall be left behind."""
     import traceback
@@ -434,10 +549,10 @@ def _options(arguments: argparse.Namespace, plan: Plan, jobs: Sequence[Job]) -> 
     return Options(
         jobs=tuple(job.name for job in jobs),
         needed=tuple(job.name for job in _with_needed(plan, jobs) if job not in jobs),
-        until=arguments.until,
+        until=getattr(arguments, "until", "done"),
         is_quiet=arguments.quiet,
         is_json=arguments.json,
-        has_colour=usage.has_colour(arguments.color),
+        has_colour=usage.has_colour(getattr(arguments, "color", "auto")),
         is_terminal=sys.stdout.isatty(),
     )
 

@@ -16,14 +16,15 @@ from zap.session import Tail
 
 MOST_ANSWER = 64 * MIB  # bytes of a line: one answer holds a line of a job, which may be as long as its buffer
 MOST_EVENT = 4 * MIB  # and who follows without reading has this much in his memory, not that much
+DIAL_EVERY = 0.05  # seconds
 HELLO_MOST = 10.0  # seconds until a runner that lives must answer
 
 
 class Client:
     """A Session. Calls share one connection and are answered in order; each watch has one of its own.
 
-    A call that is cancelled is done all the same, and its answer is let go. Everything raises NoRunner once the runner
-    is gone.
+    A call that is cancelled is done all the same, and its answer is let go. Everything goes on with a runner that takes
+    over, and raises NoRunner once there is none.
     """
 
     def __init__(self, folder: str, hello: frame.Hello, line: _Line) -> None:
@@ -33,18 +34,24 @@ class Client:
         self._number = 0
         self.hello = hello
 
-    async def ask(self, request: Request) -> None:
+    async def ask(self, request: Request, by: str = "") -> None:
         await self._call(request)
 
     async def watch(self, since: int | None = 0, rest: float = 0.0) -> AsyncIterator[Event]:
-        line, _ = await _dial(self._folder, MOST_EVENT)
-        try:
-            await line.write(wire.call_line(1, wire.Watch(since, rest)))
-            while "event" in (answer := await line.read()):
-                yield wire.event_from_plain(answer["event"])
-            frame.result_of(answer)
-        finally:
-            line.close()
+        while True:
+            line, _ = await _dial_again(self._folder, MOST_EVENT)
+            try:
+                await line.write(wire.call_line(1, wire.Watch(since, rest)))
+                while "event" in (answer := await line.read()):
+                    event = wire.event_from_plain(answer["event"])
+                    since = event.n
+                    yield event
+                frame.result_of(answer)
+                return
+            except NoRunner:  # another one may have taken over
+                continue
+            finally:
+                line.close()
 
     async def tail(
         self,
@@ -71,12 +78,22 @@ class Client:
 
     async def _call(self, call: wire.Call) -> wire.Plain:
         async with self._turn:
-            self._number += 1
-            number = self._number
-            await self._line.write(wire.call_line(number, call))
-            while (answer := await self._line.read()).get("id") not in (number, None):
-                pass  # of a call that nobody waits for any more
-            return frame.result_of(answer)
+            while True:
+                try:
+                    return frame.result_of(await self._answer(call))
+                except NoRunner:
+                    self._line.close()
+                    self._line, self.hello = await _dial_again(self._folder, MOST_ANSWER)
+                    if wire.call_to_plain(call)["verb"] not in frame.REPEATABLE:
+                        raise ZapError(frame.UNKNOWN) from None
+
+    async def _answer(self, call: wire.Call) -> dict[str, wire.Plain]:
+        self._number += 1
+        number = self._number
+        await self._line.write(wire.call_line(number, call))
+        while (answer := await self._line.read()).get("id") not in (number, None):
+            pass  # of a call that nobody waits for any more
+        return answer
 
 
 async def connect(folder: str) -> Client | None:
@@ -116,6 +133,17 @@ class _Line:
     def close(self) -> None:
         with contextlib.suppress(RuntimeError):  # the loop is closed already
             self._writer.close()
+
+
+async def _dial_again(folder: str, most: int) -> tuple[_Line, frame.Hello]:
+    """As `_dial`, but one that is about to take over is waited for."""
+    while True:
+        try:
+            return await _dial(folder, most)
+        except NoRunner:
+            if not address.is_claimed(folder):
+                raise
+            await asyncio.sleep(DIAL_EVERY)
 
 
 async def _dial(folder: str, most: int) -> tuple[_Line, frame.Hello]:

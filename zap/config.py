@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import pathlib
+import pwd
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any, NamedTuple, TypeVar, get_args
 
@@ -64,7 +65,8 @@ class _Loading:
         drafts = list(_drafts(text, surroundings))
         needs, problems = _needs(text, drafts)
         self._problems += problems
-        self._problems += [problem for draft in drafts for problem in _contradictions(text, draft)]
+        self._problems += [problem for draft in drafts for problem in _contradictions(text, draft, folder)]
+        self._problems += _shared_logs(text, drafts, folder)
         systems: tuple[plan.System, ...] = ()
         if file is not None:
             standard = list(self._sources)
@@ -332,11 +334,11 @@ def _circles(text: Document, places: Mapping[tuple[str, str], Path]) -> Iterator
         yield Problem(text.value(at), _label(text.written(at)), what)
 
 
-def _contradictions(text: Document, draft: _Draft) -> Iterator[Problem]:
+def _contradictions(text: Document, draft: _Draft, folder: str) -> Iterator[Problem]:
     """What the job's settings, each of them right, do not say together."""
     if draft.settings is None:
         return
-    job = plan.Job(draft.name, "", (), "")._replace(**draft.settings)
+    job = plan.Job(draft.name, "", (), folder)._replace(**draft.settings)
 
     def problem(at: tuple[str, ...], what: str) -> Problem:
         return Problem(text.value((*draft.at, *at)), f"{draft.name}: {': '.join(at)}", what)
@@ -350,6 +352,33 @@ def _contradictions(text: Document, draft: _Draft) -> Iterator[Problem]:
     if job.ready.by == "exit" and job.restart == "always":
         what = "by exit the job is never ready, because restart: always starts it again whenever it ends"
         yield problem(("ready",), what)
+    if job.network == "none":
+        for name, probe in (("ready", job.ready.probe), ("health", job.health and job.health.probe)):
+            if probe and (kind := "tcp" if probe.tcp else "http" if probe.http else None):
+                what = "nobody reaches a job with network: none — ask by command, which is run where the job is"
+                yield problem((name, kind), what)
+    if job.private_tmp and job.cwd.startswith(("/tmp/", "/var/tmp/")):
+        yield problem(("private_tmp",), f"the job would not see its folder any more: {job.cwd} is in the /tmp of all")
+    if job.user and job.user.isdigit() and job.group is None and not _has_number(int(job.user)):
+        yield problem(("user",), f"nobody has the number {job.user}, so it is in no group — write group: as well")
+
+
+def _has_number(user: int) -> bool:
+    try:
+        return bool(pwd.getpwuid(user))
+    except KeyError:
+        return False
+
+
+def _shared_logs(text: Document, drafts: Sequence[_Draft], folder: str) -> Iterator[Problem]:
+    """Two who put away the same file would lose what they say."""
+    writers: dict[str, str] = {}
+    for draft in drafts:
+        log = draft.settings and _log(draft.name, {"cwd": folder, **draft.settings})
+        if log and writers.setdefault(log.file, draft.name) != draft.name:
+            at: Path = (*draft.at, "log", "file")
+            what = f"this file is the log of {writers[log.file]} already — write such as {{system}}/{{job}}.log"
+            yield Problem(text.value(at), f"{draft.name}: log", what)
 
 
 # From what is written to the plan.
@@ -404,16 +433,18 @@ def _systems(
             job_at: Path = (*at, "jobs", job_name)
             pieces = _commands(job, text, (*job_at, "commands"))
             texts = [piece.text for piece in pieces]
+            full_name = f"{name}/{job_name}"
+            merged = {"cwd": folder, **_merged(*layers, job)}
             jobs.append(
                 plan.Job(
-                    name=f"{name}/{job_name}",
+                    name=full_name,
                     title=job.title or commands.title(texts),
                     commands=pieces,
                     start=job.start,
                     fixups=armory.armed(written if job.fixups is None else job.fixups, texts),
-                    needs=needs[f"{name}/{job_name}"],
+                    needs=needs[full_name],
                     where=text.key(job_at),
-                    **{"cwd": folder, **_merged(*layers, job)},
+                    **merged | {"log": _log(full_name, merged)},
                 )
             )
         systems.append(plan.System(name, tuple(jobs), system.start, text.key(at)))
@@ -424,6 +455,17 @@ def _commands(job: settings.Job, text: Document, at: Path) -> tuple[plan.Command
     if text.is_list(at):
         return tuple(plan.Command(command, text.value((*at, row))) for row, command in enumerate(job.commands))
     return tuple(plan.Command(piece.text, text.row(at, piece.row)) for piece in commands.split(job.commands[0]))
+
+
+def _log(job: str, merged: Mapping[str, Any]) -> plan.Log | None:
+    """The job's own, among its settings, whose file is in its folder."""
+    log: plan.Log | None = merged.get("log")
+    if log is None:
+        return None
+    file = log.file
+    for place, name in zip(kinds.LOG_PLACES, job.split("/"), strict=True):
+        file = file.replace(place, name)
+    return log._replace(file=os.path.normpath(os.path.join(merged["cwd"], file)))
 
 
 _ALONE = ("commands", "title", "start", "fixups", "needs")  # what the plan has of these is more than what is written
@@ -449,5 +491,5 @@ def _word(value: Any) -> Any:
 
 _WORDS = (
     *(settings.Backoff, settings.Buffer, settings.Stop, settings.Answer),
-    *(settings.Ready, settings.Health, settings.Ping, settings.Hooks),
+    *(settings.Ready, settings.Health, settings.Ping, settings.Hooks, settings.Limits, settings.Log),
 )

@@ -31,10 +31,13 @@ class Line:
     there is only `post`.
 
     `ask` and `follow` speak in plain data; the others do it in words, whose import takes longer than an answer.
+
+    When another runner takes over, the line goes on with that one.
     """
 
-    def __init__(self, dialled: socket.socket) -> None:
+    def __init__(self, dialled: socket.socket, folder: str) -> None:
         self._socket = dialled
+        self._folder = folder
         self._heard = bytearray()
         self._number = 0
         dialled.settimeout(HELLO_MOST)
@@ -43,14 +46,21 @@ class Line:
 
     def ask(self, verb: str, **fields: Plain) -> Plain:
         """The result. ZapError: why there is none; NoRunner when the runner is gone."""
-        number = self._send({"verb": verb} | fields)
-        while (answer := self._read()).get("id") not in (number, None):  # None: it could not read what we said
-            pass
-        return frame.result_of(answer)
+        while True:
+            try:
+                number = self._send({"verb": verb} | fields)
+                while (answer := self._read()).get("id") not in (number, None):  # None: it could not read what we said
+                    pass
+            except NoRunner:
+                self._dial_again()
+                if verb not in frame.REPEATABLE:
+                    raise ZapError(frame.UNKNOWN) from None
+            else:
+                return frame.result_of(answer)
 
     def follow(self, since: int | None = None) -> Iterator[dict[str, Plain]]:
         """Events as they come over the line. Begins at once, not when the first is wanted."""
-        return self._events(self._send({"verb": "watch", "since": since}))
+        return self._events(self._send({"verb": "watch", "since": since}), since)
 
     def post(self, verb: str, **fields: Plain) -> None:
         """A call beside a watch. Its result is not told; if there is an error, it comes as one of the watch."""
@@ -111,13 +121,30 @@ class Line:
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
         self.close()
 
-    def _events(self, number: int) -> Iterator[dict[str, Plain]]:
-        while "event" in (answer := self._read()) or answer.get("id") != number:
+    def _events(self, number: int, since: int | None) -> Iterator[dict[str, Plain]]:
+        while True:
+            try:
+                answer = self._read()
+            except NoRunner:
+                self._dial_again()
+                number = self._send({"verb": "watch", "since": since})
+                continue
             if "event" in answer:
+                since = answer["event"]["n"]
                 yield answer["event"]
+            elif answer.get("id") == number:
+                frame.result_of(answer)
+                return
             else:
                 frame.result_of(answer)
-        frame.result_of(answer)
+
+    def _dial_again(self) -> None:
+        """To the runner that has taken over. NoRunner when there is none."""
+        line = reach(self._folder)
+        if line is None:
+            raise NoRunner("the runner is gone")
+        self._socket.close()
+        self._socket, self._heard, self.hello = line._socket, line._heard, line.hello
 
     def _send(self, fields: Mapping[str, Plain]) -> int:
         self._number += 1
@@ -155,7 +182,7 @@ def dial(folder: str) -> Line | None:
     if dialled is None:
         return None
     try:
-        return Line(dialled)
+        return Line(dialled, folder)
     except NoRunner:  # it was just ending
         dialled.close()
         return None

@@ -33,13 +33,22 @@ class State(StrEnum):
 
 
 class Status(NamedTuple):
-    """How a process ended: by an exit code (0–255), or killed by a signal (its name without SIG)."""
+    """How a process ended: by an exit code (0–255), or killed by a signal (its name without SIG).
+
+    `cause` is `memory` where the kernel has killed it, or one of its family, because the job's memory was used up.
+    """
 
     code: int | None = None
     signal: str | None = None
+    cause: Literal["memory"] | None = None
+
+    @property
+    def is_out_of_memory(self) -> bool:
+        return self.cause == "memory"
 
     def __str__(self) -> str:
-        return f"exit {self.code}" if self.signal is None else f"killed by {self.signal}"
+        told = f"exit {self.code}" if self.signal is None else f"killed by {self.signal}"
+        return f"out of memory ({told})" if self.is_out_of_memory else told
 
 
 class Line(NamedTuple):
@@ -186,6 +195,21 @@ class Signalled(NamedTuple):
     signal: str
 
 
+class Paused(NamedTuple):
+    """The job's processes stand still, until Resumed: a person wants it, or somebody has sent it a STOP, as `why` says."""
+
+    job: str
+    epoch: int
+    why: str = ""
+
+
+class Resumed(NamedTuple):
+    """The job goes on."""
+
+    job: str
+    epoch: int
+
+
 class Output(NamedTuple):
     """A pointer: lines `first` to `last` can be fetched; with `is_open` there is an unfinished line behind them.
 
@@ -324,7 +348,7 @@ class Row(NamedTuple):
     `ran` the commands that ran last, oldest first. `sent` is the signal that was sent last since the state changed.
     `asked` is when it was last set on its way up, `up` when it was ready or done after that. `lacks` and `leavers` are
     what it waits for, `probed` is the last answer of this run, by question, and `status` what the run told of itself.
-    `hook` is the one that runs while the job waits for it.
+    `hook` is the one that runs while the job waits for it. With `is_paused` its processes stand still.
     """
 
     job: str
@@ -353,6 +377,7 @@ class Row(NamedTuple):
     probed: tuple[Probed, ...] = ()
     status: str = ""
     hook: str = ""
+    is_paused: bool = False
     lines: int = 0
     errors: int = 0
     cpu: float = 0.0
@@ -441,6 +466,66 @@ class NotReloaded(NamedTuple):
     why: str
 
 
+class Requested(NamedTuple):
+    """Somebody has asked for this; what follows from it has this event's number as its cause.
+
+    `verb` is called as on the socket, `by` says who: a user and a process, or a signal.
+    """
+
+    verb: str
+    jobs: tuple[str, ...] = ()
+    by: str = ""
+
+
+class Degraded(NamedTuple):
+    """Something that zap does beside the jobs cannot be done, and they go on without it: `what` (such as `the journal`),
+    and `why`. Told once, until Recovered.
+    """
+
+    what: str
+    why: str
+    job: str = ""
+
+
+class Recovered(NamedTuple):
+    """What was degraded works again; `lost` says what is missing for good, and is empty when nothing is."""
+
+    what: str
+    lost: str = ""
+    job: str = ""
+
+
+class Jumped(NamedTuple):
+    """The clock on the wall was set by so many seconds, forwards or back. What zap waits for does not follow it."""
+
+    seconds: float
+
+
+class Slept(NamedTuple):
+    """The machine was suspended for so many seconds, in which no job ran and no timer went on."""
+
+    seconds: float
+
+
+class Left(NamedTuple):
+    """These processes were found, left behind by a runner of the plan that is gone, and were ended."""
+
+    jobs: tuple[str, ...]
+    processes: int
+
+
+class TookOver(NamedTuple):
+    """The runner is another process now, which has taken everything over from the one before; the jobs went on.
+
+    `why` says what has become of that one; nobody was there for `seconds`.
+    """
+
+    pid: int
+    version: str
+    why: str
+    seconds: float
+
+
 class Opened(NamedTuple):
     """The runner is there."""
 
@@ -475,6 +560,8 @@ Fact = (
     | CommandEnded
     | Exited
     | Signalled
+    | Paused
+    | Resumed
     | Output
     | Cleared
     | Restated
@@ -495,6 +582,13 @@ Fact = (
     | Removed
     | Reloaded
     | NotReloaded
+    | Requested
+    | Degraded
+    | Recovered
+    | Jumped
+    | Slept
+    | Left
+    | TookOver
     | Opened
     | Skipped
     | Closed
@@ -504,9 +598,11 @@ Fact = (
 class Event(NamedTuple):
     """A fact with its number and its time (seconds since the epoch of the clock on the wall).
 
-    Numbers grow from 1. They have gaps where a pointer to output gave way to a newer one.
+    Numbers grow from 1. They have gaps where a pointer to output gave way to a newer one. `cause` is the number of the
+    event from which this one followed, 0 where there is none.
     """
 
     n: int
     at: float
     fact: Fact
+    cause: int = 0

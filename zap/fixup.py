@@ -486,3 +486,11 @@ class Ledger:
         is_left = len(within) < fixup.tries.times
         self._spent[job, fixup.name] = (*within, now) if is_left else within
         return is_left
+
+    @property
+    def spent(self) -> tuple[tuple[str, str, tuple[float, ...]], ...]:
+        """Job, fixup, and when it was tried."""
+        return tuple((job, fixup, times) for (job, fixup), times in self._spent.items())
+
+    def restore(self, spent: Iterable[tuple[str, str, tuple[float, ...]]]) -> None:
+        self._spent = {(job, fixup): times for job, fixup, times in spent}

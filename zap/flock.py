@@ -33,6 +33,16 @@ Effect = tuple[str, Turned | machine.Action | vitals.Action | Fact]
 """The job that it is about, and what: its run is another one, something is to be done, something is to be told."""
 
 
+class Known(NamedTuple):
+    """Of one job. `said` are the lines of its last child that meant something, `followed` whom it goes down with."""
+
+    run: Run
+    vitals: Vitals
+    said: tuple[str, ...]
+    followed: tuple[str, ...]
+    waits: Waits
+
+
 class _Life:
     """One job: its settings as they are now, and what is known of it."""
 
@@ -66,6 +76,17 @@ class Flock:
 
     def run(self, name: str) -> Run:
         return self._lives[name].run
+
+    def known(self, name: str) -> Known:
+        """What another flock needs to go on with this job."""
+        life = self._lives[name]
+        return Known(life.run, life.vitals, tuple(sorted(life.said)), tuple(sorted(life.followed)), life.waits)
+
+    def restore(self, name: str, known: Known) -> None:
+        """Go on with the job where another flock was. Nothing follows from it: that was told there."""
+        life = self._lives[name]
+        life.run, life.vitals, life.waits = known.run, known.vitals, known.waits
+        life.said, life.followed = set(known.said), set(known.followed)
 
     def job(self, name: str) -> Job:
         return self._lives[name].job

@@ -23,6 +23,11 @@ from zap.errors import ZapError
 Plain = Any  # what json.loads gives: dict, list, str, int, float, bool, None
 
 PROTOCOL = 1  # both sides must speak the same
+REPEATABLE = (  # verbs that do no harm when they are asked for twice, because nobody knows whether they were heard
+    *("plan", "tail", "watch", "unwatch", "attend", "resize", "clear"),
+    *("start", "stop", "pause", "resume", "need", "reload", "close"),
+)
+UNKNOWN = "another runner has taken over meanwhile, and nobody knows whether this was done: look, and ask again"
 MOST_CALL = 1024 * 1024  # bytes of a line that a runner takes
 
 # To make an encoder, as json.dumps does, takes as long as to encode a short message.

@@ -49,6 +49,16 @@ class Gauge:
                 break
         return calm + self._window
 
+    @property
+    def is_over(self) -> bool:
+        return self._is_over
+
+    def resume(self, now: float) -> None:
+        """It was over when it was last heard of: as if the limit had been reached just now."""
+        self._is_over, self._calm_since = True, None
+        self._total = self._limit * self._window
+        self._slots = deque([(now, self._total)])
+
     def feed(self, amount: float, now: float) -> Crossing | None:
         """So much came since the last call. `now` is in seconds and never goes back."""
         self._forget(now)

@@ -12,6 +12,7 @@ import threading
 import time
 from collections import Counter
 from collections.abc import Coroutine, Iterable, Mapping, Sequence
+from functools import partial
 from typing import Literal, NamedTuple
 
 from zap import events, requests, wire
@@ -20,6 +21,7 @@ from zap.events import Event, Row, State, Stream
 from zap.remarks import doing, seconds
 from zap.scribe import Manner, Scribe, as_json
 from zap.session import Session, Tail
+from zap.tether import Presses, Tether
 from zap.why import LAST_LINES, last_words
 
 ENDING = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
@@ -54,21 +56,47 @@ class Options(NamedTuple):
         return (*self.needed, *self.jobs)
 
 
-async def run(session: Session, options: Options, fd: int, caught: Sequence[int] = ()) -> int:
+async def show(session: Session, options: Options, fd: int, told: Mapping[str, int], signals: list[int]) -> int:
+    """As `run`, but the jobs run already, and signals are somebody else's to hear, who notes here those that end us.
+
+    `told` is up to which line of each job everything was told before.
+    """
+    headless = _Headless(session, options, fd, await _board(session), signals)
+    return await headless.run((), told)
+
+
+async def run(
+    session: Session, options: Options, fd: int, caught: Sequence[int] = (), tether: Tether | None = None
+) -> int:
     """Starts the jobs, tells of them on `fd` until all is over, and returns the exit code.
 
     `caught` are signals that came before there was a loop. INT, TERM and HUP end everything in order, a second one
-    hurries; they are handled here until the runner has closed.
+    hurries; they are handled here until the runner has closed. By the tether come those that were sent to the process
+    that a person has started; when that one is killed, everything ends.
     """
     headless = _Headless(session, options, fd, await _board(session))
     loop = asyncio.get_running_loop()
     for ending in ENDING:
         loop.add_signal_handler(ending, headless.on_signal, ending)
+    if tether:
+        forwarded = partial(headless.on_signal, is_forwarded=True)
+        loop.add_reader(tether.fileno(), tether.hear, forwarded, _on_nothing, partial(_on_cut, headless, tether))
     try:
         return await headless.run(caught)
     finally:
         for ending in ENDING:
             loop.remove_signal_handler(ending)
+        if tether:
+            loop.remove_reader(tether.fileno())
+
+
+def _on_nothing(*_: object) -> None:
+    """Whose end the guard could tell of are our own children."""
+
+
+def _on_cut(headless: _Headless, tether: Tether) -> None:
+    asyncio.get_running_loop().remove_reader(tether.fileno())
+    headless.on_cut()
 
 
 async def _board(session: Session) -> Board:
@@ -76,7 +104,9 @@ async def _board(session: Session) -> Board:
 
 
 class _Headless:
-    def __init__(self, session: Session, options: Options, fd: int, board: Board) -> None:
+    def __init__(
+        self, session: Session, options: Options, fd: int, board: Board, signals: list[int] | None = None
+    ) -> None:
         self._session = session
         self._options = options
         self._board = board
@@ -86,7 +116,8 @@ class _Headless:
         self._last: dict[str, int] = {}  # the newest line that a job has, told or not
         self._last_words: dict[str, str] = {}
         self._prompting: set[str] = set()  # jobs whose unfinished lines will be looked at
-        self._signals: list[int] = []
+        self._signals = [] if signals is None else signals
+        self._presses = Presses()
         self._first_failed: str | None = None
         self._in_vain: dict[str, str] = {}  # jobs that could not start, because of others, and whom they waited for
         self._begun: set[asyncio.Task[None]] = set()
@@ -94,12 +125,15 @@ class _Headless:
         self._has_status = False
         self._began = self._spoke = time.monotonic()
 
-    async def run(self, caught: Sequence[int]) -> int:
-        await self._session.ask(requests.Start(self._options.jobs))
+    async def run(self, caught: Sequence[int], told: Mapping[str, int] | None = None) -> int:
+        if told is None:
+            await self._session.ask(requests.Start(self._options.jobs))
+        else:
+            self._seen |= {job: line for job, line in told.items() if job in self._seen}
         for number in caught:  # only now: what was born already shall have its grace too
             self.on_signal(number)
         status = asyncio.create_task(self._keep_status()) if self._shows_status else None
-        async for event in self._session.watch():
+        async for event in self._session.watch(0 if told is None else None):
             await self._on_event(event)
         if status:
             status.cancel()
@@ -113,8 +147,14 @@ class _Headless:
         await self._paper.flush()
         return code
 
-    def on_signal(self, number: int) -> None:
+    def on_cut(self) -> None:
+        """Who guards us was killed, and so are we meant to be."""
+        self._close()
+
+    def on_signal(self, number: int, is_forwarded: bool = False) -> None:
         """The first one ends everything in order, any further one without waiting for graces, or for who reads us."""
+        if not self._presses.is_new(number, is_forwarded):
+            return
         self._signals.append(number)
         self._has_status = self._has_status or self._shows_status  # the terminal has written ^C into the line
         self._close(is_hurried=len(self._signals) > 1)

@@ -50,3 +50,22 @@ class Healer:
             why = f"{fixup.tries.times} tries within {fixup.tries.seconds:.0f} s are used up"
             return Verdict((matched, events.GaveUp(job.name, epoch, fixup.name, why)))
         return Verdict((matched,), filled)
+
+    @property
+    def spent(self) -> tuple[tuple[str, str, tuple[float, ...]], ...]:
+        """How often fixups were tried: job, fixup, and when."""
+        return self._ledger.spent
+
+    @property
+    def told(self) -> tuple[tuple[str, int, tuple[str, ...]], ...]:
+        """Which fixups have had their say in a run: job, epoch, fixups."""
+        return tuple((job, epoch, tuple(sorted(names))) for job, (epoch, names) in self._told.items())
+
+    def restore(
+        self,
+        spent: tuple[tuple[str, str, tuple[float, ...]], ...],
+        told: tuple[tuple[str, int, tuple[str, ...]], ...],
+    ) -> None:
+        """Go on from where another healer was."""
+        self._ledger.restore(spent)
+        self._told = {job: (epoch, set(names)) for job, epoch, names in told}

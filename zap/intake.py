@@ -13,7 +13,10 @@ import os
 import select
 import selectors
 from collections.abc import Callable, Collection, Iterator
-from typing import Generic, TypeVar
+from typing import TYPE_CHECKING, Generic, TypeVar
+
+if TYPE_CHECKING:
+    from zap.inbox import Inbox
 
 CHUNK = 64 * 1024  # bytes a read: 1 MiB reads are slower, and their bytes objects fragment the heap
 FULL = CHUNK // 2  # bytes of a read from a pipe that tell of more: the pages of a full pipe are rarely full themselves
@@ -36,17 +39,23 @@ Source = TypeVar("Source")
 
 
 class Intake(Generic[Source]):
-    """Reads what its descriptors have: `deliver(source, data)` for each read, `swept()` after a round of them."""
+    """Reads what its descriptors have: `deliver(source, data)` for each read, `swept()` after a round of them.
+
+    With an inbox, no byte is lost when this process is killed: `swept` has it settled then.
+    """
 
     def __init__(
         self,
         loop: asyncio.AbstractEventLoop,
         deliver: Callable[[Source, bytes], None],
         swept: Callable[[], None],
+        inbox: Inbox | None = None,
     ) -> None:
         self._loop = loop
         self._deliver = deliver
         self._swept = swept
+        self._inbox = inbox
+        self._numbers: dict[int, int] = {}  # by what the inbox knows a descriptor
         self._ready = _Ready()
         self._sources: dict[int, Source] = {}
         self._full: dict[int, int] = {}  # how many bytes of a read tell that there is more
@@ -61,9 +70,13 @@ class Intake(Generic[Source]):
         self._nap: asyncio.TimerHandle | None = None
         loop.add_reader(self._ready.fileno(), self._sweep)
 
-    def add(self, fd: int, source: Source) -> None:
-        """A non-blocking descriptor whose data is the source's, until `remove` or its end."""
+    def add(self, fd: int, source: Source, number: int = 0) -> None:
+        """A non-blocking descriptor whose data is the source's, until `remove` or its end.
+
+        `number` is by what the inbox knows it; 0 when it need not.
+        """
         self._sources[fd] = source
+        self._numbers[fd] = number
         self._full[fd] = FULL_TERMINAL if os.isatty(fd) else FULL
         self._ready.add(fd)
 
@@ -74,7 +87,7 @@ class Intake(Generic[Source]):
                 self._ready.remove(fd)
             for some in (self._held, self._parked, self._enlarged):
                 some.discard(fd)
-            del self._full[fd]
+            del self._full[fd], self._numbers[fd]
 
     def hold(self, fd: int) -> None:
         """Leave it unread for now, so that whoever writes there waits."""
@@ -126,7 +139,7 @@ class Intake(Generic[Source]):
         """What the descriptor holds now, without waiting for more or for its end."""
         total = 0
         while total < DRAIN_MOST:
-            data = _read(fd)
+            data = self._read(fd) if fd in self._sources else b""
             if not data:
                 return
             total += len(data)
@@ -154,7 +167,9 @@ class Intake(Generic[Source]):
                 source = self._sources.get(fd)
                 if source is None or not self._is_read(fd):
                     continue
-                data = _read(fd)
+                if self._inbox and self._inbox.is_full:
+                    self._swept()
+                data = self._read(fd)
                 if data is None:
                     continue
                 if not data:
@@ -176,6 +191,17 @@ class Intake(Generic[Source]):
         self._swept()
         self._rest(is_idle=not ready, is_awake=bool(full) or now < self._awake_until, is_little=total < LITTLE)
 
+    def _read(self, fd: int) -> bytes | None:
+        """A chunk; None when there is nothing now; empty at the end (a terminal whose other side is closed says EIO)."""
+        try:
+            if self._inbox and (number := self._numbers[fd]):
+                return self._inbox.read(number, fd, self._full[fd] == FULL_TERMINAL)
+            return os.read(fd, CHUNK)
+        except BlockingIOError:
+            return None
+        except OSError:
+            return b""
+
     def _rest(self, is_idle: bool, is_awake: bool, is_little: bool) -> None:
         """Until somebody has something, or for a nap. To listen and to cease costs 0.1 ms: naps follow upon naps."""
         is_napping, self._nap = self._nap is not None, None
@@ -192,16 +218,6 @@ class Intake(Generic[Source]):
         if hasattr(fcntl, "F_SETPIPE_SZ"):
             with contextlib.suppress(OSError):  # a terminal, or the user's share of pipe memory is used up
                 fcntl.fcntl(fd, fcntl.F_SETPIPE_SZ, BIG_PIPE)
-
-
-def _read(fd: int) -> bytes | None:
-    """A chunk; None when there is nothing now; empty at the end (a terminal whose other side is closed says EIO)."""
-    try:
-        return os.read(fd, CHUNK)
-    except BlockingIOError:
-        return None
-    except OSError:
-        return b""
 
 
 class _Ready:

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import difflib
+import grp
 import ipaddress
 import os
+import pwd
 import re
 import shlex
 import signal
@@ -23,11 +25,16 @@ Schema = dict[str, Any]
 
 FEWEST_LINES = 100
 FEWEST_BYTES = 64 * KIB  # one read
+FEWEST_MEMORY = MIB  # a shell needs as much
+FEWEST_PROCESSES = 2  # the shell, and what it starts
+FEWEST_FILES = 32  # the shell has some of its own from 10 on
 SHORTEST_INTERVAL = 0.1  # seconds between two probes: each costs a connection or a process
 
 _LONGEST_SHOWN = 50
 _HIGHEST_PORT = 65535
+_HIGHEST_ID = 2**32 - 2  # of a user or a group: the one above means none (chown(2))
 
+LOG_PLACES = ("{system}", "{job}")
 SIGNALS = tuple(sorted(name.name.removeprefix("SIG") for name in signal.Signals))
 
 
@@ -79,6 +86,10 @@ class Surroundings:
             self.is_used = True
             path = self._environ.get("HOME", "~") + path[1:]
         return os.path.normpath(os.path.join(self._folder, os.path.expanduser(path)))
+
+    def resolve_home(self, path: str) -> str:
+        """`~` is the home folder; any other path is as it is."""
+        return self.resolve(path) if path.startswith("~") else path
 
     def resolve_file(self, path: str) -> str:
         """The absolute path of a file that must be there, and that decides what the plan is."""
@@ -226,20 +237,58 @@ def _read_interval(text: str) -> float:
     return seconds
 
 
-def _read_size(text: str) -> int:
-    found = re.fullmatch(r"(\d{1,12})\s*(?:([KMG])(?:iB|B)?|B)?", text, re.ASCII | re.IGNORECASE)
-    if not found:
-        raise wrong(f"{shown(text)} is not a size — write bytes, or such as 512k, 8MiB")
-    size = int(found[1]) * {"": 1, "K": KIB, "M": MIB, "G": 1024 * MIB}[(found[2] or "").upper()]
-    if size < FEWEST_BYTES:
-        raise wrong(f"{shown(text)} is too small — at least {FEWEST_BYTES // KIB}k")
-    return size
+def _read_size(least: int) -> Callable[[str], int]:
+    shortest = f"{least // KIB}k" if least < MIB else f"{least // MIB}M"
+
+    def read(text: str) -> int:
+        found = re.fullmatch(r"(\d{1,12})\s*(?:([KMG])(?:iB|B)?|B)?", text, re.ASCII | re.IGNORECASE)
+        if not found:
+            raise wrong(f"{shown(text)} is not a size — write bytes, or such as 512k, 8MiB")
+        size = int(found[1]) * {"": 1, "K": KIB, "M": MIB, "G": 1024 * MIB}[(found[2] or "").upper()]
+        if size < least:
+            raise wrong(f"{shown(text)} is too small — at least {shortest}")
+        return size
+
+    return read
+
+
+def _read_umask(text: str) -> int:
+    if not re.fullmatch(r"0?[0-7]{3}", text, re.ASCII):
+        raise wrong(f"{shown(text)} is not a umask — write three octal digits, such as 022, 027, 077")
+    return int(text, 8)
+
+
+def _read_user(text: str) -> str:
+    """A name that exists, or a number."""
+    if not _is_id(text):
+        try:
+            pwd.getpwnam(text)
+        except (KeyError, ValueError):
+            raise wrong(
+                f"there is no user {shown(text)}{suggest(text, (one.pw_name for one in pwd.getpwall()))}"
+            ) from None
+    return text
+
+
+def _read_group(text: str) -> str:
+    if not _is_id(text):
+        try:
+            grp.getgrnam(text)
+        except (KeyError, ValueError):
+            raise wrong(
+                f"there is no group {shown(text)}{suggest(text, (one.gr_name for one in grp.getgrall()))}"
+            ) from None
+    return text
+
+
+def _is_id(text: str) -> bool:
+    return bool(re.fullmatch(r"\d{1,10}", text, re.ASCII)) and int(text) <= _HIGHEST_ID
 
 
 def _read_whole(least: int, most: int | None, noun: str) -> Callable[[str], int]:
     def read(text: str) -> int:
         if (
-            not re.fullmatch(r"\d{1,12}", text, re.ASCII)
+            not re.fullmatch(r"-?\d{1,12}" if least < 0 else r"\d{1,12}", text, re.ASCII)
             or int(text) < least
             or (most is not None and int(text) > most)
         ):
@@ -320,6 +369,15 @@ def _read_pattern(text: str) -> str:
     return text
 
 
+def _read_log_path(text: str) -> str:
+    """With `{system}` and `{job}` still in it."""
+    path = _read_filled("a file's path")(text)
+    for place in re.findall(r"\{.*?\}", path):
+        if place not in LOG_PLACES:
+            raise wrong(f"{place} stands for nothing here — {' and '.join(LOG_PLACES)} do{suggest(place, LOG_PLACES)}")
+    return path
+
+
 def _read_keys(text: str) -> str:
     if not text:
         raise wrong("expected keys, not an empty text")
@@ -377,6 +435,7 @@ Text = Annotated[str, Scalar("text", str, TEXT_SCHEMA)]
 AnyPath = Annotated[
     str, Scalar('a path ("~" alone needs quotes)', _read_filled("a path"), TEXT_SCHEMA, resolve=Surroundings.resolve)
 ]
+LogPath = Annotated[str, Scalar("a file's path", _read_log_path, TEXT_SCHEMA, resolve=Surroundings.resolve_home)]
 FilePath = Annotated[
     str, Scalar("a file's path", _read_filled("a file's path"), TEXT_SCHEMA, resolve=Surroundings.resolve_file)
 ]
@@ -407,7 +466,24 @@ Tries = Annotated[
 Code = Annotated[int, _whole("an exit code (0–255)", 0, 255)]
 HttpStatus = Annotated[int, _whole("an HTTP status (100–599)", 100, 599)]
 Lines = Annotated[int, _whole(f"a whole number from {FEWEST_LINES}", FEWEST_LINES)]
-Size = Annotated[int, Scalar("a size", _read_size, {"type": ["integer", "string"], "examples": ["512k", "8MiB"]})]
+_SIZE_SCHEMA: Schema = {"type": ["integer", "string"], "examples": ["512k", "8MiB"]}
+Size = Annotated[int, Scalar("a size", _read_size(FEWEST_BYTES), _SIZE_SCHEMA)]
+Memory = Annotated[int, Scalar("a size", _read_size(FEWEST_MEMORY), _SIZE_SCHEMA | {"examples": ["512M", "2GiB"]})]
+Processors = Annotated[float, _number("a number of processors from 0.01", 0.01, 10_000)]
+Processes = Annotated[int, _whole(f"a whole number from {FEWEST_PROCESSES}", FEWEST_PROCESSES)]
+Files = Annotated[int, _whole(f"a whole number from {FEWEST_FILES}", FEWEST_FILES)]
+Nice = Annotated[int, _whole("a whole number from -20 to 19", -20, 19)]
+OomScore = Annotated[int, _whole("a whole number from -1000 to 1000", -1000, 1000)]
+Keep = Annotated[int, _whole("a whole number from 0", 0)]
+_ID_SCHEMA: Schema = {"type": ["string", "integer"]}
+User = Annotated[str, Scalar("a user's name or number", _read_user, _ID_SCHEMA)]
+Group = Annotated[str, Scalar("a group's name or number", _read_group, _ID_SCHEMA)]
+Umask = Annotated[
+    int,
+    Scalar(
+        "three octal digits, such as 027", _read_umask, _ID_SCHEMA | {"pattern": "^0?[0-7]{3}$", "examples": ["027"]}
+    ),
+]
 Factor = Annotated[float, _number("a number from 1 to 100", 1, 100)]
 Share = Annotated[float, _number("a share from 0 to 1", 0, 1)]
 Signal = Annotated[

@@ -7,7 +7,7 @@ done in the world comes out as actions. Who calls must carry them out, in order,
 from __future__ import annotations
 
 from collections.abc import Callable
-from enum import Enum
+from enum import StrEnum
 from typing import NamedTuple
 
 from zap.events import State, Status
@@ -22,7 +22,7 @@ MINUTE = 60.0
 GOLDEN = 0.6180339887498949  # steps by this share of 1 never fall into a rhythm: a jitter without chance
 
 
-class After(Enum):
+class After(StrEnum):
     """What follows when all that belonged to a job has ended."""
 
     REST = "rest"
@@ -32,7 +32,7 @@ class After(Enum):
     FAIL = "fail"
 
 
-class Ladder(Enum):
+class Ladder(StrEnum):
     """How far the ending of a job has gone."""
 
     HELD = "held"

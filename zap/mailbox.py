@@ -57,22 +57,31 @@ def read(datagram: bytes) -> Notice:
 class Mailbox:
     """One for each run of a job, so that what an earlier run says reaches nobody. Only our own user can reach it.
 
-    OSError: it could not be made.
+    `kept` is one that another process has made: its path and its descriptor. OSError: it could not be made.
     """
 
-    def __init__(self, loop: asyncio.AbstractEventLoop, on_notice: Callable[[Notice], None]) -> None:
+    def __init__(
+        self,
+        loop: asyncio.AbstractEventLoop,
+        on_notice: Callable[[Notice], None],
+        kept: tuple[str, int] | None = None,
+    ) -> None:
         self._loop = loop
         self._on_notice = on_notice
-        self._folder = _make_folder()
+        self._folder = os.path.dirname(kept[0]) if kept else _make_folder()
         self.path = os.path.join(self._folder, "notify")
-        self._socket = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
+        self._socket = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM, fileno=kept[1] if kept else None)
         try:
-            self._socket.bind(self.path)
+            if not kept:
+                self._socket.bind(self.path)
             self._socket.setblocking(False)
             loop.add_reader(self._socket.fileno(), self._hear)
         except BaseException:
             self._remove()
             raise
+
+    def fileno(self) -> int:
+        return self._socket.fileno()
 
     def close(self) -> None:
         self._loop.remove_reader(self._socket.fileno())

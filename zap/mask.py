@@ -18,6 +18,15 @@ class Mask:
         self._pattern = re.compile(b"|".join(map(re.escape, self._secrets))) if self._secrets else None
         self._held = b""
 
+    @property
+    def held(self) -> bytes:
+        """What may be the beginning of a secret."""
+        return self._held
+
+    def hold(self, data: bytes) -> None:
+        """Begin with this, which another mask has held."""
+        self._held = data
+
     def feed(self, data: bytes) -> bytes:
         """What can be shown by now: all but an end that might be the beginning of a secret."""
         if self._pattern is None:

@@ -51,15 +51,15 @@ def runtime_folder(environ: Mapping[str, str], plan: str) -> str:
     return os.path.join("/tmp", f"zap-{os.getuid()}", plan)
 
 
+def state_folder(environ: Mapping[str, str], plan: str) -> str:
+    """What is kept of a plan from one runner to the next: `$XDG_STATE_HOME/zap/ID`; without a home, where it is found."""
+    base = _home(environ, "XDG_STATE_HOME", ".local/state")
+    return os.path.join(base, "zap", plan) if base else runtime_folder(environ, plan)
+
+
 def log_file(environ: Mapping[str, str], plan: str) -> str:
-    """What a runner in the background has to say to nobody: `$XDG_STATE_HOME/zap/ID/runner.log`."""
-    base = environ.get("XDG_STATE_HOME")
-    if not base or not os.path.isabs(base):
-        home = environ.get("HOME")
-        if not home:
-            return os.path.join(runtime_folder(environ, plan), "runner.log")
-        base = os.path.join(home, ".local", "state")
-    return os.path.join(base, "zap", plan, "runner.log")
+    """What a runner in the background has to say to nobody."""
+    return os.path.join(state_folder(environ, plan), "runner.log")
 
 
 def bundled_fixups() -> str:

@@ -19,6 +19,7 @@ SecretKind = Literal["file", "env", "command"]
 Until = Literal["started", "ready", "done", "ended", "line"]
 WhenNeedFails = Literal["wait", "skip", "stop"]
 Sign = Literal["settle", "exit", "line", "notify", "probe"]
+Network = Literal["host", "none"]
 
 
 class Where(NamedTuple):
@@ -158,6 +159,34 @@ class Hooks(NamedTuple):
     after_stop: str | None = None
 
 
+class Limits(NamedTuple):
+    """What a job and all its family may use together; None is no limit of ours.
+
+    `memory` is in bytes, `cpu` in processors (1.5 is one and a half), `pids` counts processes and threads. They hold for
+    the family as a whole where there are control groups, and for each process by itself where there are none. `files` is
+    the most open files of each process, `nice` from -20 to 19, `oom_score` from -1000 to 1000 (proc(5), oom_score_adj).
+    """
+
+    memory: int | None = None
+    cpu: float | None = None
+    pids: int | None = None
+    files: int | None = None
+    nice: int | None = None
+    oom_score: int | None = None
+
+
+class Log(NamedTuple):
+    """A file that gets everything that a job says; `file` is absolute.
+
+    It is put away when it has `size` bytes, and `keep` old ones are kept, with `compress` as gzip.
+    """
+
+    file: str
+    size: int = 10 * MIB
+    keep: int = 5
+    compress: bool = True
+
+
 class Secret(NamedTuple):
     """Where a reply comes from that is never shown nor logged: a file's first line, a variable, a command's output."""
 
@@ -176,7 +205,8 @@ class Answer(NamedTuple):
 class Job(NamedTuple):
     """An ordered list of commands in one shell. `name` is `system/job`; `cwd` is absolute; a None in `env` unsets.
 
-    `watchdog` is the most seconds between two signs of life that it gives by itself (sd_watchdog_enabled(3)).
+    `watchdog` is the most seconds between two signs of life that it gives by itself (sd_watchdog_enabled(3)). `user` and
+    `group` are names or numbers, None for our own. With `private_tmp` its /tmp and /var/tmp are its own, and empty.
     """
 
     name: str
@@ -205,6 +235,13 @@ class Job(NamedTuple):
     ping: Ping | None = None
     watchdog: float | None = None
     hooks: Hooks = Hooks()
+    limits: Limits = Limits()
+    user: str | None = None
+    group: str | None = None
+    umask: int | None = None
+    private_tmp: bool = False
+    network: Network = "host"
+    log: Log | None = None
     where: Where | None = None
 
     @property

@@ -48,6 +48,26 @@ def remark(fact: Fact) -> str | None:
             return "; ".join(f"{what} {', '.join(jobs)}" for what, jobs in parts if jobs) or "nothing has changed"
         case events.NotReloaded():
             return f"✗ the plan has changed, and is not right, so all goes on as before:\n{fact.why}"
+        case events.Requested():
+            return f"{fact.verb} {', '.join(fact.jobs) or 'all'}: asked for by {fact.by}"
+        case events.Paused():
+            return "⏸ paused" + (f": {fact.why}" if fact.why else "")
+        case events.Resumed():
+            return "▶ resumed"
+        case events.Degraded():
+            return f"⚠ {fact.what}: {fact.why}"
+        case events.Recovered():
+            return f"⚠ {fact.what} works again" + (f"; {fact.lost}" if fact.lost else "")
+        case events.Jumped():
+            way = "forwards" if fact.seconds > 0 else "back"
+            return f"the clock was set {way} by {seconds(abs(fact.seconds))}"
+        case events.Slept():
+            return f"the machine was asleep for {seconds(fact.seconds)}"
+        case events.Left():
+            count = "1 process" if fact.processes == 1 else f"{fact.processes} processes"
+            return f"{count} of {', '.join(fact.jobs)}, left behind by a runner that is gone: ended"
+        case events.TookOver():
+            return f"process {fact.pid} took over after {seconds(fact.seconds)}: {fact.why}; the jobs went on"
         case events.Answered():
             return f"⌨ answered the prompt {fact.prompt!r}"
         case events.Overloaded():
@@ -121,4 +141,5 @@ def doing(row: Row, now: float) -> str:
     if row.lacks:
         return f"{row.job} waits for {', '.join(lack.job for lack in row.lacks)}"
     command = f" {row.command}/{row.commands} {headline(row.text)}" if row.command else ""
-    return f"{row.job} {row.state}{command} for {seconds(max(now - row.since, 0.0))}"
+    state = "paused" if row.is_paused else row.state
+    return f"{row.job} {state}{command} for {seconds(max(now - row.since, 0.0))}"

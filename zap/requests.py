@@ -64,6 +64,18 @@ class Clear(NamedTuple):
     jobs: tuple[str, ...]
 
 
+class Pause(NamedTuple):
+    """Let the jobs' processes stand still, as they are, until they are resumed or asked to end."""
+
+    jobs: tuple[str, ...]
+
+
+class Resume(NamedTuple):
+    """Let the jobs' processes go on."""
+
+    jobs: tuple[str, ...]
+
+
 class Need(NamedTuple):
     """From now on the jobs need job `on`, as plan.Need tells; what they needed of it before is forgotten.
 
@@ -92,6 +104,13 @@ class Reload(NamedTuple):
     """
 
 
+class Upgrade(NamedTuple):
+    """Hand everything over to a new runner, of the zap that is installed now; the jobs go on.
+
+    ZapError: that one could not do it, and why; nothing has changed then.
+    """
+
+
 class Attend(NamedTuple):
     """Somebody is at the keys: for a moment the runner reads floods slowly, so that there is time for what they do."""
 
@@ -108,5 +127,5 @@ class Close(NamedTuple):
     is_hurried: bool = False
 
 
-JobRequest = Start | Stop | Restart | Signal | Send | Fix | Resize | Clear | Need | Unneed
-Request = JobRequest | Reload | Attend | Note | Close
+JobRequest = Start | Stop | Restart | Signal | Send | Fix | Resize | Clear | Pause | Resume | Need | Unneed
+Request = JobRequest | Reload | Upgrade | Attend | Note | Close

@@ -6,7 +6,10 @@ from typing import NamedTuple
 
 from zap.plan import Fixup, Job, Plan
 
-DECISIVE = ("commands", "cwd", "env", "env_file", "shell", "tty", "answers", "ready", "watchdog")
+DECISIVE = (
+    *("commands", "cwd", "env", "env_file", "shell", "tty", "answers", "ready", "watchdog"),
+    *("limits", "user", "group", "umask", "private_tmp", "network"),
+)
 """Settings that decide what a job's child is and when it counts as ready; the others change while it lives."""
 
 

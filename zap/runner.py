@@ -5,24 +5,27 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import errno
+import json
 import os
 import random
 import time
 from collections import deque
 from collections.abc import AsyncIterator, Callable, Iterable, Iterator, Mapping, MutableMapping, Sequence
-from functools import partial
 from typing import TYPE_CHECKING, Literal, assert_never
 
-from zap import __version__, child, events, machine, matcher, nursery, requests, vitals
+from zap import __version__, child, events, machine, matcher, memory, nursery, requests, vitals, wire
 from zap.board import Board
 from zap.buffer import Buffer
 from zap.bus import Bus
+from zap.clocks import Clocks
 from zap.errors import ZapError
 from zap.events import LOG, State, Status
 from zap.fixup import Call, Filled, Refused, fill, recall
 from zap.flock import Effect, Flock, Turned
+from zap.graph import LIVING
 from zap.healer import Heal, Healer
 from zap.intake import Intake
+from zap.memory import KeptSeat, KeptStream, KeptTask, Known, Purpose, Whole
 from zap.meter import Meter
 from zap.plan import MIB, Answer, Bound, Fixup, Job, Need, Plan, System
 from zap.reaper import Reaper
@@ -31,11 +34,15 @@ from zap.revision import compare
 from zap.scales import Scales
 from zap.script import Mark
 from zap.session import Tail
+from zap.store import Place
 from zap.transcript import Errand, Sign, Source, Told, Transcript
 
 if TYPE_CHECKING:
     from zap.answerer import Answerer
+    from zap.estate import Estate
     from zap.mailbox import Mailbox
+    from zap.memory import KeptChild
+    from zap.store import Store
 
 MOST_SPAWNS = 8  # a turn of the loop: a spawn can stall its caller for some ms when the cpu is overloaded
 TERMINAL_MOST = 10_000  # rows or columns
@@ -44,13 +51,15 @@ LOG_BOUND = Bound(2000, MIB)
 TYPE_AGAIN = 0.01  # seconds until what a full terminal did not take is tried again
 PACE_LINES = 20_000  # lines by which who follows may be behind
 PACE_MOST = 1.0  # seconds; a terminal that was stopped shall not stop the jobs
+ROUND = 5.0  # seconds between looks at what nobody tells of: clocks, and processes that somebody has stopped
+LEAVE_AFTER = 0.05  # seconds in which whoever asked for an upgrade is answered
 LOOK_AGAIN = 0.02  # seconds between looks at whether what a job left behind has ended
 
 
 _Kind = Literal["own", "aside", "stop"]
-_OnEnd = Callable[["_Task | None", str], None]
-"""Is told of the task that has ended, or of none when it could not be started, and what went wrong, or nothing."""
-_EachRequest = requests.Signal | requests.Send | requests.Fix | requests.Resize | requests.Clear
+_EachRequest = (
+    requests.Signal | requests.Send | requests.Fix | requests.Resize | requests.Clear | requests.Pause | requests.Resume
+)
 
 
 class _Task:
@@ -60,11 +69,14 @@ class _Task:
     `stop` it ends with it.
     """
 
-    def __init__(self, kind: _Kind, born: child.Child, errand: Errand, on_end: _OnEnd, now: float) -> None:
+    def __init__(
+        self, kind: _Kind, born: child.Child, kept: KeptChild | None, errand: Errand, purpose: Purpose, now: float
+    ) -> None:
         self.kind = kind
         self.child = born
+        self.kept = kept
         self.errand = errand
-        self.on_end = on_end
+        self.purpose = purpose
         self.since = now
 
 
@@ -75,7 +87,9 @@ class _Seat:
         self.name = job.name
         self._flock = flock
         self.transcript = transcript
+        self.store: Store | None = None
         self.child: child.Child | None = None
+        self.kept: KeptChild | None = None  # how the next runner finds the child
         self.has_ended = False  # the child's shell; others of its family may live
         self.spawned = 0.0
         self.command = 0  # the running command, or the last one
@@ -88,6 +102,7 @@ class _Seat:
         self.probing: asyncio.Task[None] | None = None  # the probe that is out, or was let go of and ends
         self.probe: child.Child | None = None  # its command
         self.mailbox: Mailbox | None = None
+        self.cause = 0  # the event from which whatever follows for it will have followed
         self.spoke = 0.0  # when it said something last
         self.echo = 0  # bytes that are only what was typed, said again
         self.told = 0  # the newest line that an Output event pointed at
@@ -100,6 +115,7 @@ class _Seat:
         self.typing: asyncio.TimerHandle | None = None
         self.metering: asyncio.TimerHandle | None = None
         self.pacing: asyncio.TimerHandle | None = None  # while it is left unread for who follows
+        self.is_paused = False
         self.is_left_behind = False  # by who followed and stands now
         self.answerer: Answerer | None = None
         self.replies: dict[Answer, bytes] = {}
@@ -121,6 +137,8 @@ class Runner:
     runner's own, and everything below it ends with it; otherwise what carries the runner's tag does. With `is_followed`
     there is one who fetches every line: what was not fetched yet is kept beyond the bound of lines. `adopted` are
     first children, by job, that were born before there was a loop; each is taken out as it is taken over.
+
+    `keeper` is the process that outlives this one. What is to outlive it goes into the `estate`; with `known`, it goes on where another one was killed.
     """
 
     def __init__(
@@ -132,35 +150,65 @@ class Runner:
         is_alone: bool = False,
         is_followed: bool = False,
         adopted: MutableMapping[str, child.Child] | None = None,
+        keeper: int | None = None,
+        estate: Estate | None = None,
+        known: Known | None = None,
     ) -> None:
         self._plan = plan
+        self._estate = estate
         self._world = world
         self._is_alone = is_alone
         self._is_followed = is_followed
         self._adopted = {} if adopted is None else adopted
         self._loop = asyncio.get_running_loop()
         self._board = Board((job.name, len(job.commands)) for job in plan.jobs)
-        self._bus = Bus(self._restate)
+        self._bus = Bus(self._restate, self._commit)
         self._log = Buffer(LOG_BOUND)
-        self._intake: Intake[tuple[_Seat, _Task | None, Source]] = Intake(self._loop, self._hear, self._swept)
+        self._log_store: Store | None = None
+        inbox = estate.inbox if estate else None
+        self._intake: Intake[tuple[_Seat, _Task | None, Source]] = Intake(self._loop, self._hear, self._swept, inbox)
         self._healer = Healer(heal)
         self._fixups = {fixup.name: fixup for fixup in plan.fixups}
-        self._flock = Flock(plan.jobs, random.random)
-        self._seats = {job.name: self._seat(job) for job in plan.jobs}
-        self._pending: deque[Callable[[float], list[Effect]]] = deque()
+        self._cause = 0  # the event from which what is done just now follows
+        self._changed: set[_Seat] = set()  # since the last commit,
+        self._heard: set[_Seat] = set()  # so their output,
+        self._news: list[bytes] = []  # and events
+        self._gone: list[str] = []
+        self._is_whole_new = True
+        self._is_commit_due = False
+        self._lines: deque[bytes] = deque(maxlen=memory.MOST_EVENTS)
+        jobs = plan.jobs if known is None else [kept.job for kept in known.seats.values()]
+        self._flock = Flock(jobs, random.random)
+        self._seats = {job.name: self._seat(job, known is None) for job in jobs}
+        self._pending: deque[tuple[int, Callable[[float], list[Effect]]]] = deque()
         self._is_stepping = False
         self._removed: set[str] = set()  # from the plan, but not at rest yet
-        self._scales = Scales(self._loop, self._leaders, lambda loads: self._publish(events.Measured(loads)))
+        begun = min((kept.spawned for kept in known.seats.values() if kept.spawned), default=None) if known else None
+        self._scales = Scales(self._loop, self._leaders, self._on_loads, begun, keeper)
+        self._clocks = Clocks()
+        self._rounds = self._loop.call_later(ROUND, self._make_round)
         self._cradle: deque[tuple[_Seat, int]] = deque()
         self._dirty: set[_Seat] = set()
-        self._reaper = Reaper(self._loop, world.runner, is_alone, self._ours)
+        self._reaper = Reaper(self._loop, world.runner, is_alone, self._ours, keeper)
         self._closing: asyncio.Task[None] | None = None
+        self._endings = estate.endings if estate else {}
+        self._released: list[tuple[child.Child, KeptChild]] = []  # until it is written down that nobody needs them
+        if estate and known:
+            self._restore(estate, known)
+            return
+        if estate:
+            self._log_store = estate.store(LOG, self._log)
+            self._touch()
         self._publish(events.Opened(plan.path, os.getpid(), __version__))
         self._note(f"zap {__version__} has opened {plan.path}, process {os.getpid()}")
 
-    def _seat(self, job: Job) -> _Seat:
+    def _seat(self, job: Job, is_new: bool = True) -> _Seat:
         seat = _Seat(job, self._flock, Transcript(job, self._armed(job)))
         seat.transcript.buffer.read = 0 if self._is_followed else None
+        if self._estate and is_new:
+            seat.store = self._estate.store(job.name, seat.transcript.buffer)
+            self._changed.add(seat)
+            self._heard.add(seat)
         return seat
 
     def _armed(self, job: Job) -> list[Fixup]:
@@ -168,7 +216,7 @@ class Runner:
 
     # The session.
 
-    async def ask(self, request: requests.Request) -> None:
+    async def ask(self, request: requests.Request, by: str = "") -> None:
         match request:
             case requests.Note():
                 self._note(request.text)
@@ -178,16 +226,36 @@ class Runner:
                 self._scales.stir()
                 return
             case requests.Reload():
-                await self._reload()
+                plan = await self._new_plan()
+                self._perform(request, (), by, lambda: self._adopt(plan))
+                return
+            case requests.Upgrade():
+                await self._rehearse()
+                self._perform(request, (), by, lambda: self._leave(by))
                 return
             case requests.Close():
-                self._close(request.is_hurried)
+                self._perform(request, (), by, lambda: self._close(request.is_hurried))
                 return
         unknown = [name for name in request.jobs if name not in self._seats]
         if unknown:
             raise ZapError(f"there is no job {', '.join(unknown)}")
         if self._closing:
             raise ZapError("zap is ending: it takes no more requests")
+        self._perform(request, request.jobs, by, lambda: self._serve_jobs(request))
+
+    def _perform(self, request: requests.Request, jobs: tuple[str, ...], by: str, what: Callable[[], object]) -> None:
+        """What somebody wants; what follows from it is known to follow from that. What is typed is nobody's business."""
+        is_told = by and not isinstance(request, requests.Send | requests.Resize)
+        if is_told:
+            told = events.Requested(wire.name_of(type(request)), jobs, by)
+            self._cause = self._publish(told).n
+            self._note(remark(told) or "")
+        try:
+            what()
+        finally:
+            self._cause = 0
+
+    def _serve_jobs(self, request: requests.JobRequest) -> None:
         match request:
             case requests.Start(jobs):
                 self._do(lambda now: self._flock.start(jobs, now))
@@ -221,15 +289,19 @@ class Runner:
                 self._send(seat, request.text)
             case requests.Fix():
                 self._fix(seat, request.fixup)
+            case requests.Pause() | requests.Resume():
+                self._pause(seat, isinstance(request, requests.Pause))
             case requests.Resize():
                 if not (0 < request.rows <= TERMINAL_MOST and 0 < request.columns <= TERMINAL_MOST):
                     raise ZapError(f"a terminal has 1 to {TERMINAL_MOST} rows and columns")
                 seat.size = (request.rows, request.columns)
                 if seat.child and not seat.has_ended:
                     seat.child.resize(*seat.size)
+                self._touch(seat)
             case requests.Clear():
                 seat.transcript.buffer.clear()
                 seat.was_open = False
+                self._heard.add(seat)
                 self._publish(events.Cleared(seat.job.name))
             case _:
                 assert_never(request)
@@ -252,6 +324,7 @@ class Runner:
             raise ZapError(f"{need.line:.80}: {why}")
         self._do(lambda now: self._flock.rewire(jobs, on, need, now))
         self._plan = self._plan._replace(systems=tuple(map(self._as_it_is, self._plan.systems)))
+        self._is_whole_new = True
         for name in jobs:
             self._publish(events.Rewired(name, self._seats[name].job.needs))
         self._listen(self._seats[on])
@@ -272,6 +345,9 @@ class Runner:
         finally:
             self._scales.look_away()
 
+    def _on_loads(self, loads: tuple[events.Load, ...]) -> None:
+        self._publish(events.Measured(loads))
+
     def _leaders(self) -> dict[str, tuple[int, str]]:
         seats = self._seats.items()
         return {name: (seat.child.pid, seat.child.tag) for name, seat in seats if seat.child}
@@ -284,6 +360,7 @@ class Runner:
         widest: int | None = None,
         known: tuple[int, int] | None = None,
     ) -> Tail:
+        self._commit()  # nobody is told what the next runner would not know
         if job == LOG:
             return self._log.tail(since, at_most, widest, known)
         if job not in self._seats:
@@ -305,7 +382,7 @@ class Runner:
 
         return (await asyncio.to_thread(config.load, Path(self._plan.path), self._world.environ)).plan
 
-    async def _reload(self) -> None:
+    async def _new_plan(self) -> Plan:
         try:
             plan = await self._read_plan()
         except ZapError as error:
@@ -315,13 +392,14 @@ class Runner:
             raise
         if self._closing:
             raise ZapError("zap is ending: it takes no more requests")
-        self._adopt(plan)
+        return plan
 
     def _adopt(self, plan: Plan) -> None:
         """The plan is this one from here on."""
         revision = compare(self._plan, plan)
         jobs = {job.name: job for job in plan.jobs}
         self._plan = plan
+        self._is_whole_new = True
         self._fixups = {fixup.name: fixup for fixup in plan.fixups}
         for name in revision.added:
             self._removed.discard(name)
@@ -366,6 +444,7 @@ class Runner:
                 timer.cancel()
         del self._seats[name]
         self._flock.remove(name)
+        self._forget(seat)
         self._publish(events.Removed(name))
         for other in needed:
             self._remove_at_rest(other)
@@ -377,6 +456,7 @@ class Runner:
     def _close(self, is_hurried: bool) -> asyncio.Task[None]:
         self._stop(tuple(self._seats), is_hurried)
         if self._closing is None:
+            self._is_whole_new = True
             self._closing = self._loop.create_task(self._wind_up())
         return self._closing
 
@@ -391,9 +471,11 @@ class Runner:
                     living.discard(fact.job)
         left = await self._reaper.end_all(self._has_tasks)
         self._reaper.close()
+        self._rounds.cancel()
         self._intake.close()
         self._scales.close()
         self._publish(events.Closed(left))
+        self._commit()
 
     # The machine: the only place where a run changes.
 
@@ -408,21 +490,25 @@ class Runner:
 
         The timers of the seat, and of those whom it has touched, are set anew.
         """
-        self._pending.append(what)
+        self._pending.append((self._cause or (seat.cause if seat else 0), what))
         if self._is_stepping:
             return
         self._is_stepping = True
+        before = self._cause
         try:
             while self._pending:
-                effects = self._pending.popleft()(self._loop.time())
+                self._cause, what = self._pending.popleft()
+                effects = what(self._loop.time())
                 for name, effect in effects:
                     self._carry_out(self._seats[name], effect)
                 for touched in {self._seats[name] for name, _ in effects} | ({seat} if seat else set()):
                     self._set_timers(touched)
+                    self._touch(touched)
                     if self._removed:
                         self._loop.call_soon(self._remove_at_rest, touched)
         finally:
             self._is_stepping = False
+            self._cause = before
 
     def _set_timers(self, seat: _Seat) -> None:
         seat.timer = self._timer(seat.timer, seat.run.due, self._on_due, seat)
@@ -504,16 +590,34 @@ class Runner:
         row = self._board.rows.get(seat.name, events.Row(seat.name, len(seat.job.commands)))
         return row._replace(lines=buffer.last, errors=buffer.errors)
 
-    def _publish(self, fact: events.Fact) -> None:
-        self._board.apply(self._bus.publish(fact))
+    def _publish(self, fact: events.Fact, cause: int | None = None) -> events.Event:
+        """`cause` is for what follows from something else than what is done just now."""
+        self._touch()
+        event = self._bus.publish(fact, self._cause if cause is None else cause)
+        self._board.apply(event)
+        if self._estate and not isinstance(fact, events.Measured):
+            self._news.append(_line(event))
+        return event
 
     def _note(self, text: str) -> None:
         """A line in zap's own log."""
+        self._touch()
         first = self._log.remark(text, time.time())
         self._bus.publish(events.Output(LOG, first, self._log.last))
 
     def _say(self, seat: _Seat, fact: events.Fact) -> None:
-        self._publish(fact)
+        self._touch(seat)
+        match fact:
+            case events.Exited():  # by itself, unless we have asked for it
+                seat.cause = self._publish(fact, seat.cause if seat.run.state is State.STOPPING else 0).n
+            case events.Became() | events.Signalled() | events.Fixed() | events.FixFailed() | events.HookFailed():
+                seat.cause = self._publish(fact, self._cause or seat.cause).n
+            case events.Matched() | events.Overloaded() | events.Probed(is_ok=False):
+                seat.cause = self._publish(fact, 0).n
+            case events.Spawned() | events.NotSpawned() | events.FixStarted() | events.HookStarted():
+                self._publish(fact, self._cause or seat.cause)
+            case _:
+                self._publish(fact)
         text = remark(fact)
         if text:
             seat.transcript.buffer.remark(text, time.time())
@@ -567,9 +671,10 @@ class Runner:
             self._miscarry(seat, epoch, _why(error, seat.job))
             return
         seat.child = born
+        seat.kept = self._hold(born)
         if seat.size:
             born.resize(*seat.size)
-        seat.has_ended = False
+        seat.has_ended = seat.is_paused = False
         seat.spawned = seat.spoke = self._loop.time()
         seat.echo = 0
         seat.command, seat.command_since = 0, None
@@ -581,12 +686,31 @@ class Runner:
             from zap.answerer import Answerer
 
             seat.answerer = Answerer(seat.job.answers)
-        for fd, source in born.outputs:
-            self._intake.add(fd, (seat, None, source))
-        self._loop.add_reader(born.end_fd, self._on_end, seat, born)
+        self._attach(seat, None, born, seat.kept)
         self._say(seat, events.Spawned(seat.job.name, epoch, born.pid))
         self._scales.stir()
         self._step(seat, machine.Spawned(epoch))
+
+    def _attach(self, seat: _Seat, task: _Task | None, born: child.Child, kept: KeptChild | None) -> None:
+        """From now on it is heard, and when it ends. What another process has to tell us of comes by the keeper."""
+        numbers = kept.numbers if kept else (0, 0)
+        for number, (fd, source) in zip(numbers, born.outputs, strict=True):
+            self._intake.add(fd, (seat, task, source), number)
+        if born.is_ours and task:
+            self._loop.add_reader(born.end_fd, self._on_task_end, seat, task)
+        elif born.is_ours:
+            self._loop.add_reader(born.end_fd, self._on_end, seat, born)
+
+    def _hold(self, born: child.Child) -> KeptChild | None:
+        return self._estate.hold_child(born) if self._estate else None
+
+    def _release_child(self, born: child.Child, kept: KeptChild | None) -> None:
+        """Nothing of it is needed any more; but how it ended is, until that is written down."""
+        if kept:
+            self._released.append((born, kept))
+            self._touch()
+        else:
+            born.close()
 
     def _open_mailbox(self, seat: _Seat) -> dict[str, str]:
         """For a job that tells how it is: what has to be in its environment. One for each child, and no other's."""
@@ -596,12 +720,20 @@ class Runner:
         from zap.mailbox import Mailbox
 
         seat.mailbox = Mailbox(self._loop, lambda notice: self._check(seat, vitals.Noticed(*notice)))
+        if self._estate:
+            self._estate.hold(f"mailbox:{seat.mailbox.path}", [seat.mailbox.fileno()])
         usec = {} if job.watchdog is None else {"WATCHDOG_USEC": str(round(job.watchdog * 1_000_000))}
         return {"NOTIFY_SOCKET": seat.mailbox.path, **usec}
 
-    @staticmethod
-    def _close_mailbox(seat: _Seat) -> None:
+    def _reopen_mailbox(self, seat: _Seat, path: str, fd: int) -> None:
+        from zap.mailbox import Mailbox
+
+        seat.mailbox = Mailbox(self._loop, lambda notice: self._check(seat, vitals.Noticed(*notice)), (path, fd))
+
+    def _close_mailbox(self, seat: _Seat) -> None:
         if seat.mailbox:
+            if self._estate:
+                self._estate.tether.drop(f"mailbox:{seat.mailbox.path}")
             seat.mailbox.close()
             seat.mailbox = None
 
@@ -656,8 +788,10 @@ class Runner:
         now = time.time()
         self._dirty.add(seat)
         seat.heard += len(data)
+        self._heard.add(seat)
         if task:
             task.errand.hear(source, data, now)
+            self._touch(seat)
             return
         echoed = min(seat.echo, len(data))
         seat.echo -= echoed
@@ -735,7 +869,12 @@ class Runner:
             seat.typing = self._loop.call_later(TYPE_AGAIN, self._type_some, seat)
 
     def _swept(self) -> None:
-        """After a round of reading: one pointer a job to what is new."""
+        """After a round of reading."""
+        self._point()
+        self._commit()
+
+    def _point(self) -> None:
+        """One pointer a job to what is new."""
         now = self._loop.time()
         facts: list[tuple[_Seat, events.Fact]] = []
         for seat in self._dirty:
@@ -749,6 +888,7 @@ class Runner:
             if buffer.last > seat.told or is_open or seat.was_open:
                 self._bus.publish(events.Output(seat.job.name, seat.told + 1, buffer.last, is_open, buffer.errors))
                 seat.told, seat.was_open = buffer.last, is_open
+                self._heard.add(seat)
         self._dirty.clear()
         for seat, fact in facts:
             self._say(seat, fact)
@@ -797,8 +937,10 @@ class Runner:
     def _on_end(self, seat: _Seat, dead: child.Child) -> None:
         """The shell has ended: take what it still said, look who is left, and only then tell."""
         status = dead.status()
-        if status is None:
+        if status is None or seat.child is not dead or seat.has_ended:
             return
+        if self._estate and self._estate.inbox.is_half_full:  # what it still says has to find room
+            self._commit()
         self._loop.remove_reader(dead.end_fd)
         seat.has_ended = True
         self._release(seat)
@@ -823,7 +965,8 @@ class Runner:
             for data in self._intake.drain(fd):
                 self._take(seat, seat.transcript.hear(source, data, now))
         self._take(seat, seat.transcript.end(now))
-        self._swept()
+        self._heard.add(seat)
+        self._point()
 
     def _at(self, seat: _Seat, status: Status) -> str:
         """During which command it ended, where that is not plain."""
@@ -845,8 +988,8 @@ class Runner:
     def _let_go(self, seat: _Seat, dead: child.Child) -> None:
         for fd, _ in dead.outputs:
             self._intake.remove(fd)
-        dead.close()
-        seat.child = None
+        self._release_child(dead, seat.kept)
+        seat.child = seat.kept = None
         self._close_mailbox(seat)
         self._reaper.reap_soon()
         self._end_tasks(seat, "stop")
@@ -855,6 +998,7 @@ class Runner:
         """To all of the family; who is stopped is woken, because it could not hear."""
         if seat.child is None:
             return
+        seat.is_paused = False
         self._say(seat, events.Signalled(seat.job.name, seat.run.epoch, name))
         self._reaper.signal(seat.child, name)
 
@@ -930,10 +1074,11 @@ class Runner:
         seat.asking.pop(fixup.name, None)
         self._say(seat, events.FixStarted(seat.job.name, seat.run.epoch, fixup.name, tuple(filled.commands)))
         kind: _Kind = "aside" if fixup.then == "continue" else "own"
-        self._begin_task(seat, kind, filled.commands, partial(self._on_remedied, seat, call, filled))
+        self._begin_task(seat, kind, filled.commands, Purpose("fix", memory.kept_call(call), filled))
 
-    def _on_remedied(self, seat: _Seat, call: Call, filled: Filled, task: _Task | None, why: str) -> None:
-        name, epoch, fixup = seat.job.name, seat.run.epoch, call.fixup
+    def _on_remedied(self, seat: _Seat, purpose: Purpose, task: _Task | None, why: str) -> None:
+        assert purpose.call and purpose.filled
+        name, epoch, fixup, filled = seat.job.name, seat.run.epoch, purpose.call.fixup, purpose.filled
         if why:
             why = f"{_failed_part(filled, task.errand.ended)}: {why}" if task else why
             self._say(seat, events.FixFailed(name, epoch, fixup.name, why))
@@ -950,9 +1095,9 @@ class Runner:
         exit = seat.run.exit
         extra = {"ZAP_EXIT": str(exit.signal or exit.code)} if exit and name == "after_stop" else {}
         self._say(seat, events.HookStarted(seat.job.name, seat.run.epoch, name, text))
-        self._begin_task(seat, kind, [text], partial(self._on_hooked, seat, name, kind), extra)
+        self._begin_task(seat, kind, [text], Purpose("hook", steps=((name, text),)), extra)
 
-    def _on_hooked(self, seat: _Seat, name: str, kind: _Kind, task: _Task | None, why: str) -> None:
+    def _on_hooked(self, seat: _Seat, name: str, kind: _Kind, why: str) -> None:
         if why:
             self._say(seat, events.HookFailed(seat.job.name, seat.run.epoch, name, why))
         if kind == "own":
@@ -968,20 +1113,20 @@ class Runner:
             self._ask_by(seat, texts)
 
     def _ask_by(self, seat: _Seat, texts: Sequence[tuple[str, str]]) -> None:
-        (name, text), *others = texts
-
-        def go_on(task: _Task | None, why: str) -> None:
-            if why:
-                self._say(seat, events.HookFailed(seat.job.name, seat.run.epoch, name, why))
-            if not seat.child or seat.has_ended or seat.run.state is not State.STOPPING:
-                return
-            if others:
-                self._ask_by(seat, others)
-            else:
-                self._climb(seat, seat.run.rung)
-
+        name, text = texts[0]
         self._say(seat, events.HookStarted(seat.job.name, seat.run.epoch, name, text))
-        self._begin_task(seat, "stop", [text], go_on)
+        self._begin_task(seat, "stop", [text], Purpose("ask", steps=tuple(texts)))
+
+    def _on_asked(self, seat: _Seat, texts: Sequence[tuple[str, str]], why: str) -> None:
+        (name, _), *others = texts
+        if why:
+            self._say(seat, events.HookFailed(seat.job.name, seat.run.epoch, name, why))
+        if not seat.child or seat.has_ended or seat.run.state is not State.STOPPING:
+            return
+        if others:
+            self._ask_by(seat, others)
+        else:
+            self._climb(seat, seat.run.rung)
 
     def _climb(self, seat: _Seat, rung: int) -> None:
         """Keys are for the shell and who reads with it: what it has left behind is asked by the first signal."""
@@ -1000,23 +1145,23 @@ class Runner:
         seat: _Seat,
         kind: _Kind,
         commands: Sequence[str],
-        on_end: _OnEnd,
+        purpose: Purpose,
         extra: Mapping[str, str] = nursery.NOTHING,
     ) -> None:
         try:
             born = nursery.bear_task(self._world, seat.job, seat.run.epoch, commands, seat.folder, extra)
         except (OSError, ValueError) as error:
-            on_end(None, _why(error, seat.job))
+            self._on_task_over(seat, kind, purpose, None, _why(error, seat.job))
             return
-        task = _Task(kind, born, Errand(seat.transcript.buffer, born.nonce), on_end, self._loop.time())
+        errand = Errand(seat.transcript.buffer, born.nonce)
+        task = _Task(kind, born, self._hold(born), errand, purpose, self._loop.time())
         seat.tasks.append(task)
-        for fd, source in born.outputs:
-            self._intake.add(fd, (seat, task, source))
-        self._loop.add_reader(born.end_fd, self._on_task_end, seat, task)
+        self._attach(seat, task, born, task.kept)
+        self._touch(seat)
 
     def _on_task_end(self, seat: _Seat, task: _Task) -> None:
         status = task.child.status()
-        if status is None:
+        if status is None or task not in seat.tasks:
             return
         self._loop.remove_reader(task.child.end_fd)
         now = time.time()
@@ -1025,17 +1170,275 @@ class Runner:
                 task.errand.hear(source, data, now)
             self._intake.remove(fd)
         task.errand.end(now)
-        task.child.close()
+        self._release_child(task.child, task.kept)
         seat.tasks.remove(task)
         self._dirty.add(seat)
-        self._swept()
-        task.on_end(task, "" if status.code == 0 else str(status))
+        self._heard.add(seat)
+        self._point()
+        self._touch(seat)
+        self._on_task_over(seat, task.kind, task.purpose, task, "" if status.code == 0 else str(status))
         self._remove_at_rest(seat)
+
+    def _on_task_over(self, seat: _Seat, kind: _Kind, purpose: Purpose, task: _Task | None, why: str) -> None:
+        """`task` is None when it could not be started; `why` is what went wrong, or nothing."""
+        match purpose.what:
+            case "fix":
+                self._on_remedied(seat, purpose, task, why)
+            case "hook":
+                self._on_hooked(seat, purpose.steps[0][0], kind, why)
+            case "ask":
+                self._on_asked(seat, purpose.steps, why)
 
     def _end_tasks(self, seat: _Seat, kind: _Kind) -> None:
         for task in seat.tasks:
             if task.kind == kind:
                 self._reaper.signal(task.child, "KILL")
+
+    # What outlives us.
+
+    @property
+    def living(self) -> tuple[str, ...]:
+        """Jobs that can be sent signals."""
+        return tuple(name for name, seat in self._seats.items() if seat.child)
+
+    def forsake(self, why: str) -> None:
+        """There is nobody any more who would hand over to another runner."""
+        told = events.Degraded("the keeper", why)
+        self._publish(told)
+        self._note(remark(told) or "")
+
+    def settle(self) -> None:
+        """What has happened so far is there for the next runner, whatever becomes of this one."""
+        self._commit()
+
+    def on_ending(self, pid: int, code: int | None, signal: int | None) -> None:
+        """The keeper tells how a child of an earlier runner has ended; of one that it could not ask, neither."""
+        for seat in self._seats.values():
+            for born, task in [(seat.child, None), *((task.child, task) for task in seat.tasks)]:
+                if born and born.pid == pid and not born.is_ours:
+                    born.ending = _ending(code, signal)
+                    if task:
+                        self._on_task_end(seat, task)
+                    else:
+                        self._on_end(seat, born)
+
+    def _touch(self, seat: _Seat | None = None) -> None:
+        """Something has changed, of this job if one is named: it is written down before anything else happens."""
+        if self._estate is None:
+            return
+        if seat:
+            self._changed.add(seat)
+        if not self._is_commit_due:
+            self._is_commit_due = True
+            self._loop.call_soon(self._commit)
+
+    def _commit(self) -> None:
+        self._is_commit_due = False
+        if self._estate and (self._changed or self._heard or self._news or self._is_whole_new or self._log.fresh):
+            self._write_down(self._estate)
+            released, self._released = self._released, []
+            for born, kept in released:
+                self._estate.drop(kept)
+                born.close()
+
+    def _write_down(self, estate: Estate) -> None:
+        is_full = estate.is_long
+        if is_full:
+            self._changed |= set(self._seats.values())
+            self._heard |= self._changed
+        for store in [self._log_store, *(seat.store for seat in self._heard)]:
+            if store:
+                store.write()
+        changed = {seat.name: self._kept_seat(seat) for seat in self._changed if seat.name in self._seats}
+        heard = {seat.name: self._kept_stream(seat) for seat in self._heard if seat.name in self._seats}
+        self._lines += self._news
+        record = memory.record(
+            last=self._bus.last,
+            turn=estate.inbox.turn,
+            log=self._log_store.place if self._log_store else (0, 0),
+            written=self._log.last,
+            whole=self._whole() if self._is_whole_new or is_full else None,
+            seats=changed,
+            streams=heard,
+            gone=self._gone,
+            rows={name: self._row(seat) for name, seat in self._seats.items()} if is_full else None,
+            events=self._lines if is_full else self._news,
+        )
+        estate.write(record, is_full)
+        self._changed.clear()
+        self._heard.clear()
+        self._news.clear()
+        self._gone.clear()
+        self._is_whole_new = False
+
+    def _forget(self, seat: _Seat) -> None:
+        if self._estate and seat.store:
+            self._estate.drop_store(seat.name, seat.store)
+            self._gone.append(seat.name)
+
+    def _whole(self) -> Whole:
+        return Whole(
+            self._plan,
+            self._world.runner,
+            self._healer.heal,
+            self._world.files,
+            self._healer.spent,
+            self._healer.told,
+            tuple(sorted(self._removed)),
+            self._closing is not None,
+        )
+
+    def _kept_seat(self, seat: _Seat) -> KeptSeat:
+        return KeptSeat(
+            job=seat.job,
+            life=self._flock.known(seat.name),
+            child=seat.kept,
+            tasks=tuple(_kept_task(task) for task in seat.tasks if task.kept),
+            mailbox=seat.mailbox.path if seat.mailbox else "",
+            has_ended=seat.has_ended,
+            spawned=seat.spawned,
+            command=seat.command,
+            command_since=seat.command_since,
+            folder=seat.folder,
+            asking=tuple(map(memory.kept_call, seat.asking.values())),
+            remedy=(memory.kept_call(seat.remedy[0]), seat.remedy[1]) if seat.remedy else None,
+            size=seat.size,
+            replies=tuple((seat.job.answers.index(answer), memory.text(said)) for answer, said in seat.replies.items()),
+            began=seat.transcript.began,
+            overloads=seat.meter.overloads,
+            cause=seat.cause,
+            is_paused=seat.is_paused,
+        )
+
+    @staticmethod
+    def _kept_stream(seat: _Seat) -> KeptStream:
+        script = seat.transcript
+        held = tuple(map(memory.text, script.held))
+        place = seat.store.place if seat.store else (0, 0)
+        return KeptStream(place, seat.told, seat.was_open, seat.spoke, held, script.commands)
+
+    # Going on where another one was killed.
+
+    def _restore(self, estate: Estate, known: Known) -> None:
+        self._removed = set(known.whole.removed)
+        self._healer.restore(known.whole.spent, known.whole.healed)
+        self._board.rows.clear()
+        self._board.rows |= known.rows
+        self._bus.restore(known.events, known.last)
+        self._lines += [_line(event) for event in known.events]
+        self._log_store = estate.store(LOG, self._log, Place(*known.log))
+        sources: dict[int, tuple[_Seat, _Task | None, Source]] = {}
+        for name, kept in known.seats.items():
+            sources |= self._revive(estate, self._seats[name], kept, known.streams[name])
+        self._changed |= set(self._seats.values())
+        self._heard |= self._changed
+        self._is_whole_new = True
+        gone = time.time() - estate.since if estate.since else 0.0
+        told = events.TookOver(os.getpid(), __version__, estate.why, max(gone, 0.0))
+        self._publish(told)
+        self._note(remark(told) or "")
+        for number, data in estate.inbox.left(known.turn):
+            if data and number in sources:
+                self._hear(sources[number], data)
+        estate.forget_others()
+        tags = {born.tag for seat in self._seats.values() for born in self._children(seat)}
+        self._reaper.end_strangers(tags)
+        for seat in self._seats.values():
+            buffer = seat.transcript.buffer
+            self._bus.publish(events.Output(seat.name, seat.told + 1, buffer.last, buffer.is_open, buffer.errors))
+            seat.told, seat.was_open = buffer.last, buffer.is_open
+            self._go_on(seat)
+        if known.whole.is_closing:
+            self._close(is_hurried=False)
+
+    def _revive(
+        self, estate: Estate, seat: _Seat, kept: KeptSeat, stream: KeptStream
+    ) -> dict[int, tuple[_Seat, _Task | None, Source]]:
+        """The seat as it was, and by which numbers the inbox knows what it heard."""
+        now = self._loop.time()
+        life = kept.life
+        if life.vitals.out == "ping":  # nobody waits for that one any more: another one is due
+            life = life._replace(vitals=life.vitals._replace(out=None, ping_at=now))
+        elif life.vitals.out:
+            life = life._replace(vitals=life.vitals._replace(out=None, probe_at=now))
+        self._flock.restore(seat.name, life)
+        script = seat.transcript
+        seat.store = estate.store(seat.name, script.buffer, Place(*stream.place))
+        seat.has_ended, seat.spawned, seat.folder, seat.size = kept.has_ended, kept.spawned, kept.folder, kept.size
+        seat.command, seat.command_since = kept.command, kept.command_since
+        seat.told, seat.was_open, seat.spoke = stream.told, stream.was_open, stream.spoke
+        seat.asking = {call.fixup.name: memory.call_of(call) for call in kept.asking}
+        seat.remedy = (memory.call_of(kept.remedy[0]), kept.remedy[1]) if kept.remedy else None
+        seat.replies = {seat.job.answers[index]: memory.data(said) for index, said in kept.replies}
+        seat.cause, seat.is_paused = kept.cause, kept.is_paused
+        seat.meter.resume(kept.overloads, now)
+        script.await_signs(self._flock.signs(seat.name))
+        sources: dict[int, tuple[_Seat, _Task | None, Source]] = {}
+        if kept.child and (born := estate.child(kept.child)):
+            seat.child, seat.kept = born, kept.child
+            held = tuple(map(memory.data, stream.held))
+            script.resume(born.nonce, seat.replies.values(), kept.began, held, stream.commands, life.said)
+            if seat.job.answers:
+                from zap.answerer import Answerer
+
+                seat.answerer = Answerer(seat.job.answers)
+            sources |= _numbered(kept.child, seat, None)
+            self._attach(seat, None, born, seat.kept)
+        for each in kept.tasks:
+            if doing := estate.child(each.child):
+                errand = Errand(script.buffer, doing.nonce, each.ended, map(memory.data, each.held))
+                task = _Task(each.kind, doing, each.child, errand, each.purpose, each.since)
+                seat.tasks.append(task)
+                sources |= _numbered(each.child, seat, task)
+                self._attach(seat, task, doing, task.kept)
+        if kept.mailbox and (fds := estate.fds(f"mailbox:{kept.mailbox}")):
+            self._reopen_mailbox(seat, kept.mailbox, fds[0])
+        return sources
+
+    def _go_on(self, seat: _Seat) -> None:
+        """What the one before was about to do, and what has happened since."""
+        self._set_timers(seat)
+        run = seat.run
+        is_doing = any(task.kind == "own" for task in seat.tasks)
+        match run.state:
+            case State.STARTING if seat.child is None and not is_doing:
+                self._carry_out(seat, machine.Prepare() if run.is_busy else machine.Spawn(run.epoch))
+            case State.FIXING if not is_doing and seat.remedy:
+                self._begin_remedy(seat, *seat.remedy)
+            case State.STOPPING if run.is_busy and not is_doing:
+                self._carry_out(seat, machine.Tidy())
+            case State.RUNNING | State.READY | State.STOPPING if seat.child is None and not run.is_busy:
+                self._step(seat, machine.Exited(run.epoch, Status(code=127)))  # the keeper did not have it
+        for born, task in [(seat.child, None), *((task.child, task) for task in seat.tasks)]:
+            if born and born.pid in self._endings:
+                born.ending = _ending(*self._endings[born.pid])
+                if task:
+                    self._loop.call_soon(self._on_task_end, seat, task)
+                elif not seat.has_ended:
+                    self._loop.call_soon(self._on_end, seat, born)
+        if seat.child and seat.has_ended:
+            self._look_after(seat, seat.child)
+
+    # Making way for another one.
+
+    async def _rehearse(self) -> None:
+        """Whether the zap that is installed now could go on from here. ZapError: it could not, and why."""
+        if self._estate is None:
+            raise ZapError("there is no keeper that could hand over to another runner: `zap down` and `zap up` do it")
+        self._commit()
+        why = await asyncio.to_thread(self._estate.rehearse)
+        if why:
+            raise ZapError(f"the zap that is installed now cannot take over, so nothing was changed: {why}")
+
+    def _leave(self, by: str) -> None:
+        self._loop.call_later(LEAVE_AFTER, self._hand_over, by)
+
+    def _hand_over(self, by: str) -> None:
+        """And end, without a word to anybody: everything goes on."""
+        assert self._estate
+        self._commit()
+        self._estate.leave(f"an upgrade was asked for by {by}")
+        os._exit(0)
 
     # Who belongs to us.
 
@@ -1043,7 +1446,38 @@ class Runner:
         """None while a secret is fetched: the command that does it is waited for by a thread of its own."""
         if any(seat.fetching for seat in self._seats.values()):
             return None
-        return {born.pid for seat in self._seats.values() for born in self._children(seat)}
+        living = {born.pid for seat in self._seats.values() for born in self._children(seat)}
+        return living | {born.pid for born, _ in self._released}
+
+    def _pause(self, seat: _Seat, is_paused: bool) -> None:
+        """While it stands still it cannot be asked how it is."""
+        name, epoch = seat.job.name, seat.run.epoch
+        if seat.child is None or seat.run.state not in (State.RUNNING, State.READY):
+            raise ZapError(f"{name} is {seat.run.state}: there is nobody to {'pause' if is_paused else 'resume'}")
+        if is_paused == seat.is_paused:
+            return
+        seat.is_paused = is_paused
+        self._reaper.signal(seat.child, "STOP" if is_paused else "CONT")
+        self._say(seat, events.Paused(name, epoch) if is_paused else events.Resumed(name, epoch))
+        self._check(seat, vitals.Left() if is_paused else vitals.Began(epoch))
+        if not is_paused and seat.run.state is State.READY:
+            self._check(seat, vitals.Readied())
+
+    def _make_round(self) -> None:
+        self._rounds = self._loop.call_later(ROUND, self._make_round)
+        for fact in self._clocks.look():
+            self._publish(fact)
+            self._note(remark(fact) or "")
+        leaders = {seat.child: seat for seat in self._seats.values() if seat.child and seat.run.state in LIVING}
+        stopped = self._reaper.stopped(leaders) if leaders else {}
+        for leader, seat in leaders.items():
+            if leader in stopped and not seat.is_paused:
+                seat.is_paused = True
+                why = f"process {stopped[leader]} was stopped by a signal"
+                self._say(seat, events.Paused(seat.name, seat.run.epoch, why))
+            elif leader not in stopped and seat.is_paused:
+                seat.is_paused = False
+                self._say(seat, events.Resumed(seat.name, seat.run.epoch))
 
     @staticmethod
     def _children(seat: _Seat) -> list[child.Child]:
@@ -1052,6 +1486,28 @@ class Runner:
     def _has_tasks(self) -> bool:
         """A stop command, and a probe that was let go of, end without an event."""
         return any(seat.tasks or (seat.probing and not seat.probing.done()) for seat in self._seats.values())
+
+
+def _numbered(kept: KeptChild, seat: _Seat, task: _Task | None) -> dict[int, tuple[_Seat, _Task | None, Source]]:
+    out, err = kept.numbers
+    return {out: (seat, task, "out"), err: (seat, task, "err")}
+
+
+def _kept_task(task: _Task) -> KeptTask:
+    assert task.kept
+    held = tuple(map(memory.text, task.errand.held))
+    return KeptTask(task.kind, task.kept, task.purpose, task.since, tuple(task.errand.ended), held)
+
+
+def _ending(code: int | None, signal: int | None) -> Status:
+    """As the shell says of what nobody knows: 127."""
+    if signal is not None:
+        return Status(signal=child.name(signal))
+    return Status(code=127 if code is None else code)
+
+
+def _line(event: events.Event) -> bytes:
+    return json.dumps(wire.event_to_plain(event), separators=(",", ":")).encode()
 
 
 def _failed_part(filled: Filled, ended: Sequence[Mark]) -> str:

@@ -20,7 +20,8 @@ WORTH = 100  # times what a look takes are between two of them, so that it costs
 class Scales:
     """`leaders` tells the shells of the jobs that live; `changed` is told the figures that read otherwise than before.
 
-    Everything that its jobs have used was used since it was made.
+    Everything that its jobs have used was used since `begun`, or when there is none, since now. `keeper` is a process
+    to which their orphans may come.
     """
 
     def __init__(
@@ -28,11 +29,14 @@ class Scales:
         loop: asyncio.AbstractEventLoop,
         leaders: Callable[[], Mapping[str, tuple[int, str]]],
         changed: Callable[[tuple[Load, ...]], None],
+        begun: float | None = None,
+        keeper: int | None = None,
     ) -> None:
         self._loop = loop
         self._leaders = leaders
         self._changed = changed
-        self._sampler = Sampler(loop.time())
+        self._homes = [] if keeper is None else [keeper]
+        self._sampler = Sampler(loop.time() if begun is None else begun)
         self._told: dict[str, tuple[int, int]] = {}
         self._lookers = 0
         self._rest = EVERY
@@ -86,7 +90,7 @@ class Scales:
                 self._next = self._loop.call_later(0, self._read)
                 self._took += self._loop.time() - begun
                 return
-        loads = self._sampler.sample(Census(self._found), begun, self._leaders())
+        loads = self._sampler.sample(Census(self._found, self._homes), begun, self._leaders())
         self._took += self._loop.time() - begun
         self._tell(loads)
 

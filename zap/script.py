@@ -70,6 +70,15 @@ class Reader:
         self._mark = re.compile(rb"\x1b\]133;([CD]);%s;(\d{1,9});(\d{1,9});([^\x00-\x1f]*)\x07" % nonce.encode())
         self._held = b""
 
+    @property
+    def held(self) -> bytes:
+        """What may become a mark."""
+        return self._held
+
+    def hold(self, data: bytes) -> None:
+        """Begin with this, which another reader has held."""
+        self._held = data
+
     def feed(self, data: bytes) -> Iterator[bytes | Mark]:
         """What is in `data`; the start of what may become a mark is held until its rest has come."""
         if self._held:

@@ -181,24 +181,11 @@ class _Client:
                 return await self._tail(call)
             case wire.Describe(is_fresh):
                 return wire.to_plain(await self._session.plan(is_fresh))
-            case requests.Attend() | requests.Note() | requests.Reload() | requests.Close():
-                await self._ask(call)
+            case requests.Attend() | requests.Note() | requests.Reload() | requests.Upgrade() | requests.Close():
+                await self._session.ask(call, self._who)
             case _:  # each job once: a thousand times the same would only keep the others waiting
-                await self._ask(call._replace(jobs=tuple(dict.fromkeys(call.jobs))))
+                await self._session.ask(call._replace(jobs=tuple(dict.fromkeys(call.jobs))), self._who)
         return {}
-
-    async def _ask(self, request: requests.Request) -> None:
-        """And tells in zap's own log who asked for what; but not what was typed and what was noted."""
-        await self._session.ask(request)
-        match request:
-            case requests.Attend() | requests.Note() | requests.Send() | requests.Resize():
-                return
-            case requests.Close() | requests.Reload():
-                what = "all"
-            case _:
-                what = ", ".join(request.jobs)
-        name = wire.name_of(type(request))
-        await self._session.ask(requests.Note(f"{name} {what}: asked for by {self._who}"))
 
     async def _tail(self, call: wire.Lines) -> wire.Plain:
         """As many lines as one answer holds."""

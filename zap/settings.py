@@ -28,18 +28,27 @@ from zap.kinds import (
     Duration,
     Factor,
     FilePath,
+    Files,
     FixupName,
     Flag,
+    Group,
     HttpStatus,
     Interval,
     JobName,
+    Keep,
     Keys,
     LinePattern,
     Lines,
+    LogPath,
+    Memory,
     Moment,
     Name,
+    Nice,
     OneOrMany,
+    OomScore,
     Pattern,
+    Processes,
+    Processors,
     Prompt,
     Scalar,
     Schema,
@@ -51,7 +60,9 @@ from zap.kinds import (
     Step,
     Text,
     Tries,
+    Umask,
     Url,
+    User,
     Value,
     Variable,
     choice,
@@ -366,6 +377,52 @@ class Hooks(Model):
         return plan.Hooks(**self.given())
 
 
+class Limits(Model):
+    """What a job and all that it starts may use: its commands, not its hooks, probes and remedies. `zap doctor` says
+    how far they can be held on this machine.
+    """
+
+    memory: Memory = _setting(
+        "Together, with what is swapped; who wants more is killed by the system. At least `1M`. Where there are no "
+        "control groups, each process may have so much data, and who wants more is told that there is none."
+    )
+    cpu: Processors = _setting("Processors together: `0.5` is half of one. Only where there are control groups.")
+    pids: Processes = _setting(
+        "Processes and threads together, two at least. Where there are no control groups, the user may have so many "
+        "more than when the job is started, and for root there is no limit."
+    )
+    files: Files = _setting("Open files of each process; more than zap itself may have are for root.")
+    nice: Nice = _setting("How nice it is to others when the processor is busy, up to 19; below 0 is for root.")
+    oom_score: OomScore = _setting(
+        "How soon it is killed when the machine is out of memory: 1000 first, -1000 never. Below zap's own is for root."
+    )
+
+    def word(self) -> plan.Limits:
+        return plan.Limits(**self.given())
+
+
+class Log(Model):
+    """A file that gets everything that the job says. A path alone is `file`."""
+
+    noun = "a file's path or a mapping"
+    short_forms = [{"type": "string"}]
+
+    file: LogPath = _needed(
+        "The file, relative to the job's folder; `{system}` and `{job}` in it are the names of these. No two jobs have "
+        "the same one."
+    )
+    size: Size = _setting("When it has as many bytes, it is put away, and a new one is begun.", "10MiB")
+    keep: Keep = _setting("How many old ones are kept.", plan.Log("").keep)
+    compress: Flag = _setting("Whether old ones are compressed (gzip).", plan.Log("").compress)
+
+    @classmethod
+    def from_short(cls, value: Any) -> object:
+        return {"file": value} if isinstance(value, str) else value
+
+    def word(self) -> plan.Log:
+        return plan.Log(**self.given())
+
+
 class Secret(Model):
     """Where a reply comes from that is never shown nor logged: exactly one of these."""
 
@@ -450,6 +507,24 @@ class Defaults(Model):
     )
     ready: Ready = _setting("By what sign the job is known to be ready.", plan.Ready().by)
     hooks: Hooks = _setting("What is run around the job's life.")
+    limits: Limits = _setting("What the job may use.")
+    user: User = _setting(
+        "Whom the job runs as, with its hooks, probes and remedies; only root can start it as somebody else. `HOME`, "
+        "`USER`, `LOGNAME` and `SHELL` are that user's. Absent: as zap runs."
+    )
+    group: Group = _setting("The group that the job runs in. Absent: that of the user.")
+    umask: Umask = _setting("The rights that new files do not have. Absent: zap's own.")
+    private_tmp: Flag = _setting(
+        "Whether it has a `/tmp` and a `/var/tmp` of its own, in memory, which nobody else sees and which are empty at "
+        "each start.",
+        _JOB["private_tmp"],
+    )
+    network: Annotated[plan.Network, choice(plan.Network)] = _setting(
+        "`host`: that of the machine. `none`: only a loopback of its own; its hooks, probes by `command` and remedies "
+        "are in there as well.",
+        _JOB["network"],
+    )
+    log: Log = _setting("A file that gets everything that the job says.")
 
 
 Fixups = Annotated[list[FixupName], OneOrMany()]
@@ -649,7 +724,7 @@ _CHAPTERS: tuple[tuple[str, tuple[type[Model], ...]], ...] = (
         "jobs.yaml",
         (
             *(File, System, Job, Need, Health, Ping, Defaults),
-            *(Backoff, Stop, Ready, Hooks, Buffer, Answer, Secret),
+            *(Backoff, Stop, Ready, Hooks, Limits, Buffer, Log, Answer, Secret),
         ),
     ),
     ("A fixup's file", (Fixup, Match, Wait, Examples)),

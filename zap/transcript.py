@@ -69,6 +69,48 @@ class Transcript:
         self._began = self.buffer.last
         self._await(self._signs)
 
+    @property
+    def began(self) -> int:
+        """The last line before this child's."""
+        return self._began
+
+    @property
+    def commands(self) -> tuple[int, int]:
+        """To which command the next line of each stream belongs."""
+        return (self._ears["out"].command, self._ears["err"].command) if self._ears else (0, 0)
+
+    @property
+    def held(self) -> tuple[bytes, bytes, bytes, bytes]:
+        """What is neither a line nor a mark yet: of each stream first what its mask holds, then what its reader does."""
+        if not self._ears:
+            return b"", b"", b"", b""
+        out, err = self._ears["out"], self._ears["err"]
+        return out.mask.held, out.reader.held, err.mask.held, err.reader.held
+
+    def resume(
+        self,
+        nonce: str,
+        secrets: Iterable[bytes],
+        began: int,
+        held: Sequence[bytes],
+        commands: tuple[int, int],
+        said: Iterable[str],
+    ) -> None:
+        """Go on with a child that another transcript has heard so far; the buffer is as it was left by that.
+
+        `said` are the signs that the child has given.
+        """
+        self.begin(nonce, secrets)
+        self._began = began
+        for number, ear in enumerate(self._ears.values()):
+            ear.mask.hold(held[2 * number])
+            ear.reader.hold(held[2 * number + 1])
+            ear.command = commands[number]
+        for line in self.buffer.tail(began, EVERYTHING).lines:
+            if line.stream != "zap" and not line.is_open:
+                self._triage.read(line.stream, line.text + b"\n", line.number)
+        self._await(pattern for pattern in self._signs if pattern not in said)
+
     def hear(self, source: Source, data: bytes, now: float) -> list[Told]:
         """A chunk as it was read. Of the marks, which come on both streams, those on `out` are told."""
         ear = self._ears[source]
@@ -128,11 +170,23 @@ class _Ear:
 class Errand:
     """What something done for a job says (a remedy, a stop command): lines of stream `zap`, which call for nothing."""
 
-    def __init__(self, buffer: Buffer, nonce: str) -> None:
+    def __init__(self, buffer: Buffer, nonce: str, ended: Iterable[Mark] = (), held: Iterable[bytes] = ()) -> None:
+        """With `ended` and `held`, which another errand had, it goes on from there."""
         self._buffer = buffer
         self._readers: dict[Source, Reader] = {"out": Reader(nonce), "err": Reader(nonce)}
         self._open: dict[Source, bytes] = {"out": b"", "err": b""}
-        self.ended: list[Mark] = []
+        self.ended: list[Mark] = list(ended)
+        for number, data in enumerate(held):
+            source: Source = "err" if number % 2 else "out"
+            if number < 2:
+                self._readers[source].hold(data)
+            else:
+                self._open[source] = data
+
+    @property
+    def held(self) -> tuple[bytes, bytes, bytes, bytes]:
+        """What may become a mark, of each stream, and then its unfinished line."""
+        return self._readers["out"].held, self._readers["err"].held, self._open["out"], self._open["err"]
 
     def hear(self, source: Source, data: bytes, now: float) -> None:
         for piece in self._readers[source].feed(data):

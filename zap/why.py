@@ -9,7 +9,7 @@ from zap.events import KEYS, Lack, Line, Probed, Question, Row, State
 from zap.machine import rungs
 from zap.plan import Job
 from zap.remarks import headline
-from zap.units import seconds
+from zap.units import seconds, size
 
 LAST_LINES = 50  # are looked through for a job's last words
 
@@ -18,7 +18,7 @@ def is_plain(row: Row) -> bool:
     """Whether nobody asks; other jobs are on their way, or in trouble."""
     match row.state:
         case State.READY:
-            return not any(_trouble(row))
+            return not (row.is_paused or any(_trouble(row)))
         case State.STOPPED:
             return not row.why
         case state:
@@ -37,6 +37,8 @@ def sentence(row: Row, job: Job, now: float, rows: Mapping[str, Row], words: str
     if row.state in (State.RUNNING, State.READY):
         parts += [f"it says: {row.status}"] if row.status else []
         parts += _trouble(row)
+    if row.state in (State.FAILED, State.BACKOFF, State.FIXING, State.STOPPING):
+        parts += _memory(row, job)
     if words and row.state in (State.FAILED, State.BACKOFF, State.FIXING):
         parts.append(f"last words: {words}")
     asking = dict.fromkeys(proposed.fixup for proposed in row.asking)
@@ -75,6 +77,9 @@ def last_words(lines: Sequence[Line]) -> str:
 def _state(row: Row, job: Job, now: float) -> str:
     passed = max(now - row.since, 0.0)
     so_far = f"{row.state} for {seconds(passed)}"
+    if row.is_paused:
+        by = f": {row.why}" if row.why else ""
+        return f"paused for {seconds(passed)}{_command(row)}{by}; `zap resume {row.job}` lets it go on"
     match row.state:
         case State.STOPPED if row.begun is None:
             return "stopped: nobody has started it" + ("" if job.start else ", and it starts only by name")
@@ -141,6 +146,16 @@ def _trouble(row: Row) -> list[str]:
     ]
 
 
+def _memory(row: Row, job: Job) -> list[str]:
+    """What to do where the memory was used up."""
+    if row.exit is None or not row.exit.is_out_of_memory:
+        return []
+    if job.limits.memory is None:
+        return ["it has no limit of its own, so that the machine's was reached, or that of the group that zap is in"]
+    limit = f"its processes may have {size(job.limits.memory)} together"
+    return [f"{limit}: give them more by `limits: {{memory: …}}`, or let them need less"]
+
+
 def _lacks(row: Row, rows: Mapping[str, Row], now: float) -> str:
     return "; and ".join(_lack(lack, rows.get(lack.job), now) for lack in row.lacks)
 
@@ -150,6 +165,8 @@ def _lack(lack: Lack, needed: Row | None, now: float) -> str:
     until = f"not said `{lack.line}`" if lack.until == "line" else f"not {lack.until}"
     if needed is None:
         return f"{lack.job}: {until}"
+    if needed.is_paused and lack.until != "started":
+        return f"{lack.job}: {until}, it is paused{f', {needed.why}' if needed.why else ''}"
     match needed.state:
         case State.STOPPED | State.FAILED | State.DONE:
             return f"{lack.job}: it is {needed.state}{f', {needed.why}' if needed.why else ''}, and {until}"

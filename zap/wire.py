@@ -72,9 +72,12 @@ VERBS: dict[str, type] = {
     "fix": requests.Fix,
     "resize": requests.Resize,
     "clear": requests.Clear,
+    "pause": requests.Pause,
+    "resume": requests.Resume,
     "need": requests.Need,
     "unneed": requests.Unneed,
     "reload": requests.Reload,
+    "upgrade": requests.Upgrade,
     "attend": requests.Attend,
     "note": requests.Note,
     "close": requests.Close,
@@ -179,8 +182,8 @@ def joined(tails: Sequence[Tail]) -> Tail:
 
 def event_from_plain(data: Mapping[str, Plain]) -> Event:
     fields = dict(data)
-    n, at, name = fields.pop("n"), fields.pop("at"), fields.pop("event")
-    return Event(n, at, reader_of(_facts()[name])(fields))
+    n, at, name, cause = fields.pop("n"), fields.pop("at"), fields.pop("event"), fields.pop("cause", 0)
+    return Event(n, at, reader_of(_facts()[name])(fields), cause)
 
 
 @cache
@@ -189,9 +192,13 @@ def _facts() -> dict[str, type]:
 
 
 def event_to_plain(event: Event) -> dict[str, Plain]:
-    """`{"n": 17, "at": 1763671234.123, "event": "exited", …}`: the fact's name in snake case, then its fields."""
+    """`{"n": 17, "at": 1763671234.123, "event": "exited", …}`: the fact's name in snake case, then its fields.
+
+    `cause` is there where there is one.
+    """
     told: dict[str, Plain] = to_plain(event.fact)
-    return {"n": event.n, "at": round(event.at, 6), "event": name_of(type(event.fact))} | told
+    cause = {"cause": event.cause} if event.cause else {}
+    return {"n": event.n, "at": round(event.at, 6), "event": name_of(type(event.fact))} | cause | told
 
 
 def line_to_plain(job: str, line: Line, text: str) -> dict[str, Plain]:

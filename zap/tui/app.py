@@ -272,7 +272,11 @@ class _Terminal:
     def _note(self, data: bytes) -> None:
         text = data.decode(errors="replace").strip()
         if text:
-            self.begin(self._session.ask(requests.Note(f"interface: {text}")))
+            self.begin(self._ask_to_note(f"interface: {text}"))
+
+    async def _ask_to_note(self, text: str) -> None:
+        with contextlib.suppress(ZapError):  # when the runner is gone, the watch tells so
+            await self._session.ask(requests.Note(text))
 
 
 def next_frame(now: float, drawn: float, took: float, pressed: float, is_hearing: bool) -> float:

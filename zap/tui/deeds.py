@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 from zap import events, requests, why
 from zap.errors import ZapError
 from zap.escape import plain, safe
-from zap.events import LOG, Event
+from zap.events import LOG, Event, State
 from zap.tui import menus
 from zap.tui.desk import Desk
 from zap.tui.dialog import Prompt
@@ -41,12 +41,14 @@ class Deeds:
         return {
             "restart": lambda: self._desk.ask(requests.Restart(self._desk.chosen()), "restarting"),
             "toggle": self.do_toggle,
+            "pause": self.do_pause,
             "signal": self.do_signal,
             "fix": self.do_fix,
             "why": lambda: self._desk.host.begin(self.tell_why()),
             "type": self.do_type,
             "edit": self.do_edit,
             "reload": lambda: self._desk.host.begin(self.reload()),
+            "upgrade": lambda: self._desk.host.begin(self.upgrade()),
             "clear": lambda: self._desk.ask(requests.Clear(self._desk.chosen()), "let go of the lines of"),
             "focus": self.do_focus,
             "merged": self.do_merged,
@@ -113,6 +115,18 @@ class Deeds:
         else:
             self._desk.ask(requests.Start(jobs), "starting")
 
+    def do_pause(self) -> None:
+        """The jobs of a system are paused when any of them goes on."""
+        rows = [self._desk.board.rows[job] for job in self._desk.chosen()]
+        living = tuple(row.job for row in rows if row.state in (State.RUNNING, State.READY))
+        going = tuple(job for job in living if not self._desk.board.rows[job].is_paused)
+        if not living:
+            self._desk.say("nobody is there to be paused", "warn")
+        elif going:
+            self._desk.ask(requests.Pause(going), "pausing")
+        else:
+            self._desk.ask(requests.Resume(living), "letting go on:")
+
     def do_signal(self) -> None:
         jobs = tuple(job for job in self._desk.chosen() if self._desk.board.rows[job].pid)
         if not jobs:
@@ -159,6 +173,18 @@ class Deeds:
             desk.refuse("the plan was not reloaded", str(error))
         else:
             desk.say("the plan was read again")
+
+    async def upgrade(self) -> None:
+        """That another runner has taken over then is told by an event, as it is when somebody else asks for it."""
+        desk = self._desk
+        desk.say("asking the zap that is installed now whether it could take over")
+        try:
+            await desk.session.ask(requests.Upgrade())
+        except ZapError as error:
+            desk.say("zap was not upgraded", "notice bad")
+            desk.refuse("zap was not upgraded", str(error))
+        else:
+            desk.say("another runner takes over")
 
     async def ask_approval(self, proposed: events.Proposed) -> None:
         line = None
@@ -238,6 +264,8 @@ class Deeds:
     def go_to_event(self, event: Event) -> None:
         """To the lines that the job said when the event happened."""
         job = getattr(event.fact, "job", "")
+        if isinstance(event.fact, events.Requested) and len(event.fact.jobs) == 1:
+            [job] = event.fact.jobs
         if isinstance(event.fact, events.NotReloaded):
             self._desk.dialogs.append(menus.refusing("the plan was not reloaded", event.fact.why, self._desk.glyphs))
             return

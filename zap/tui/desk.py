@@ -9,7 +9,7 @@ from typing import Any
 from zap import requests
 from zap.board import Board
 from zap.errors import ZapError
-from zap.events import LOG, Event
+from zap.events import LOG, Degraded, Event
 from zap.plan import Plan
 from zap.session import Session
 from zap.tui import menus
@@ -57,6 +57,7 @@ class Desk:
         self.last = {LOG: 0} | {name: row.lines for name, row in board.rows.items()}
         self.newest = 0  # the number of the newest event
         self.happened: Event | None = None  # the newest that is worth a line
+        self.degraded: dict[tuple[str, str], Degraded] = {}  # by what and whose it is: what zap goes on without
         self.reader = Reader(session, host, self.say, self.last, environ)
         self.known: dict[tuple[str, ...], Output] = {}  # views that were looked at, by their jobs, the last one last
         self.has_focus = False  # on the right side; else it is the tree's

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Collection, Iterable, Iterator
 
-from zap.events import Lack, State
+from zap.events import Degraded, Lack, State
 from zap.events import Row as JobRow
 from zap.tui import text
 from zap.tui.dialog import Prompt
@@ -14,7 +14,7 @@ from zap.tui.palette import Glyphs, spelled
 from zap.tui.text import Attr, Row, Segment
 from zap.tui.tree import short
 
-_WORDS = {"toggle": "start/stop", "event lines": "its lines", "events": "log", "focus": "pane", "palette": "all"}
+_WORDS = {"toggle": "start/stop", "pause": "resume", "event lines": "its lines", "events": "log", "focus": "pane", "palette": "all"}
 
 
 def head(title: Row, right: str, columns: int, has_focus: bool, glyphs: Glyphs) -> Row:
@@ -57,6 +57,8 @@ def _state(row: JobRow) -> Segment:
     if row.state is State.WAITING and row.lacks:
         lacks = sorted(row.lacks, key=lambda lack: not lack.is_hopeless)
         return "bad" if row.is_stuck else None, f"waiting for {', '.join(_lack(lack, row.job) for lack in lacks)}"
+    if row.is_paused:
+        return "state paused", "paused"
     if row.leavers:
         return None, f"{row.state}, held by {', '.join(short(leaver, row.job) for leaver in row.leavers)}"
     return None, str(row.state)
@@ -76,10 +78,19 @@ def _how(row: JobRow) -> Iterator[Segment]:
             yield None, f"ready {bad.times}×: {bad.by}: {bad.said}"
         elif bad.question != "ready" and row.state is State.READY:
             yield "warn", f"{bad.question} {bad.times}/{bad.most} failed: {bad.by}: {bad.said}"
-    if row.why and row.state not in (State.READY, State.RUNNING):
+    if row.why and (row.is_paused or row.state not in (State.READY, State.RUNNING)):
         yield None, row.why
     if row.status and row.pid:
         yield None, row.status
+
+
+def lasting(degraded: Collection[Degraded], columns: int, glyphs: Glyphs) -> Row:
+    """What zap goes on without, and why if it is one thing; nothing where there is none."""
+    if not degraded:
+        return []
+    names = ", ".join(f"{one.what} of {one.job}" if one.job else one.what for one in degraded)
+    why = "".join(f": {one.why}" for one in degraded) if len(degraded) == 1 else ""
+    return [("notice bad", text.clip(spelled(f" ⚠ {names}{why}", glyphs), columns - 1, glyphs.ellipsis)), (None, " ")]
 
 
 def prompt_bar(prompt: Prompt, columns: int, glyphs: Glyphs) -> tuple[Row, int]:

@@ -21,6 +21,7 @@ OUTPUT_LEAST = 40  # columns; where two would have fewer, they are one below the
 HEADED_LEAST = 3  # rows of a pane; with fewer there is none for its name
 WHEEL = 3  # rows
 FOLD_COLUMNS = 4  # of the tree, where a click folds
+QUIET = events.Spawned | events.Signalled | events.Notified | events.Requested  # what follows tells more
 HINT = "do "  # what the areas are called where a click does what stands there
 
 
@@ -137,8 +138,13 @@ class Interface:
             self._desk.reader.refresh(output)
 
     def _event_line(self, columns: int) -> Row:
-        row: Row = [("notice", "")] if self._desk.happened is None else row_of(self._desk.happened, self._desk.glyphs)
-        return text.cut([(None, " "), *row], columns, self._desk.glyphs.ellipsis)
+        """The newest event, and at the end what zap goes on without."""
+        glyphs = self._desk.glyphs
+        row: Row = [("notice", "")] if self._desk.happened is None else row_of(self._desk.happened, glyphs)
+        lasting = heads.lasting(self._desk.degraded.values(), columns // 2, glyphs)
+        room = columns - text.row_width(lasting)
+        row = text.cut([(None, " "), *row], room, glyphs.ellipsis)
+        return [*text.pad(row, room), *lasting] if lasting else row
 
     def _bar(self, columns: int, y: int) -> tuple[Row, int | None]:
         """The line to type on, or what was said, or what the keys do, each to be clicked on as well."""
@@ -156,9 +162,12 @@ class Interface:
             return ("leave",)
         if self._desk.has_log and self._desk.has_focus:
             return ("event lines", "events", "palette", "help", "quit")
+        job = self._desk.output_here.job if self._desk.has_focus else self._desk.tree.selected.job
+        row = self._desk.board.rows.get(job or "")
+        first = ("pause",) if row and row.is_paused else ()
         if self._desk.has_focus:
-            return ("search", "filter", "select", "copy", "type", "focus", "palette", "help", "quit")
-        return ("restart", "toggle", "fix", "type", "narrow", "events", "focus", "palette", "help", "quit")
+            return (*first, "search", "filter", "select", "copy", "type", "focus", "palette", "help", "quit")
+        return (*first, "restart", "toggle", "fix", "type", "narrow", "events", "focus", "palette", "help", "quit")
 
     def on_event(self, event: Event) -> None:
         fact = event.fact
@@ -173,7 +182,7 @@ class Interface:
                 self._desk.host.redraw(is_calm=True)
             return
         self._desk.log.add(event)
-        if told(fact) and not isinstance(fact, events.Spawned | events.Signalled | events.Notified):
+        if told(fact) and not isinstance(fact, QUIET):
             self._desk.happened = event
         match fact:
             case events.Skipped():
@@ -194,6 +203,12 @@ class Interface:
                 self._on_output(fact.job)
             case events.Proposed():
                 self._ask_once(fact)
+            case events.Degraded():
+                self._desk.degraded[fact.what, fact.job] = fact
+            case events.Recovered():
+                self._desk.degraded.pop((fact.what, fact.job), None)
+            case events.TookOver():
+                self._desk.say(f"another runner goes on: {fact.why}", "warn")
             case events.Closed():
                 left = f"; {fact.left} processes could not be ended" if fact.left else ""
                 self._desk.host.quit(

@@ -21,6 +21,7 @@ class Action(NamedTuple):
 ACTIONS = (
     Action("restart", ("R",), "restart the job, or every job of the system"),
     Action("toggle", ("s",), "start the job or system, or stop it"),
+    Action("pause", ("P",), "pause the job, or every job of the system, or let them go on"),
     Action("signal", ("k",), "send a signal, from a menu"),
     Action("fix", ("f",), "run a fixup for this job, those that it asks for first"),
     Action("why", ("W",), "say why the job, or each of the system, is as it is"),
@@ -36,6 +37,7 @@ ACTIONS = (
     Action("help", ("?", "f1"), "say what the keys do"),
     Action("redraw", ("ctrl l",), "draw the whole screen again"),
     Action("suspend", ("ctrl z",), "put the interface into the background of the shell"),
+    Action("upgrade", ("ctrl u",), "change to the zap that is installed now; the jobs go on"),
     Action("back", ("esc",), "leave the selection, search, filter or view that was opened last"),
     Action("quit", ("q", "ctrl c"), "close the interface; it asks whether to stop everything"),
     Action("up", ("up",), "the job above", "tree"),

@@ -137,15 +137,19 @@ def attr_of(event: Event) -> Attr:
     match event.fact:
         case events.Became(state=State.FAILED) | events.NotSpawned() | events.FixFailed() | events.GaveUp():
             return "notice bad"
-        case events.HookFailed() | events.Stormed() | events.NotReloaded():
+        case events.HookFailed() | events.Stormed() | events.NotReloaded() | events.Degraded():
             return "notice bad"
+        case events.Paused():
+            return "state paused"
         case events.Waits(lacks=lacks):
             return "notice bad" if any(lack.is_hopeless for lack in lacks) else "state waiting"
         case events.Overloaded() | events.Proposed() | events.Probed(is_ok=False):
             return "warn"
+        case events.Jumped() | events.Slept() | events.Left() | events.TookOver():
+            return "warn"
         case events.Matched() | events.FixStarted() | events.Fixed():
             return "notice fix"
-        case events.Became(state=State.READY | State.DONE) | events.Probed() | events.Reloaded():
+        case events.Became(state=State.READY | State.DONE) | events.Probed() | events.Reloaded() | events.Recovered():
             return "ok"
         case _:
             return "notice"

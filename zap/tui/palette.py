@@ -26,6 +26,7 @@ class Glyphs(NamedTuple):
 
     name: str
     states: Mapping[State, str]
+    paused: str
     open: str
     shut: str
     down: str
@@ -55,6 +56,7 @@ UNICODE = Glyphs(
         State.DONE: "✓",
         State.FAILED: "✗",
     },
+    paused="⏸",
     open="▾",
     shut="▸",
     down="│",
@@ -84,6 +86,7 @@ ASCII = Glyphs(
         State.DONE: "=",
         State.FAILED: "x",
     },
+    paused='"',
     open="v",
     shut=">",
     down="|",
@@ -102,7 +105,7 @@ ASCII = Glyphs(
 
 _SPELLING = str.maketrans(
     {"·": "-", "…": "~", "🔧": "&", "✓": "=", "✗": "x", "↺": "@", "■": "#", "⚠": "!", "⌨": ">"}
-    | {"⚑": "^", "♥": "+", "×": "x", "—": "--"}
+    | {"⚑": "^", "♥": "+", "⏸": '"', "▶": ">", "×": "x", "—": "--"}
     | {"↑": "up", "↓": "down", "←": "<-", "→": "->"}
 )
 
@@ -169,6 +172,7 @@ _LOOKS = {
     "state backoff": _Look("warn", bare="bold"),
     "state done": _Look("ok"),
     "state failed": _Look("bad", settings="bold", bare="bold"),
+    "state paused": _Look("warn", settings="bold", bare="bold,underline"),
 }
 
 # A colour is two: one of the 16, which every person sets as they like, and one of the 256, which nobody does. From the

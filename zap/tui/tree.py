@@ -22,6 +22,7 @@ _URGENT = (
     *(State.STARTING, State.RUNNING, State.READY),
 )
 _STUCK = 0.5  # as urgent as what has failed, but for that itself
+_PAUSED = 3.5  # as urgent as what somebody does something about just now
 _AGEING = (State.WAITING, State.STARTING, State.RUNNING, State.READY, State.STOPPING, State.FIXING)
 
 
@@ -152,6 +153,8 @@ class Tree:
         match self.order:
             case "state" if row.is_stuck:
                 return _STUCK, job
+            case "state" if row.is_paused:
+                return _PAUSED, job
             case "state":
                 return (_URGENT.index(row.state) if row.state in _URGENT else len(_URGENT), job)
             case "cpu":
@@ -296,6 +299,8 @@ class Tree:
             counts.append(("state failed", f"{self._glyphs.states[State.FAILED]}{failed} "))
         if stuck := sum(row.is_stuck for row in rows):
             counts.append(("bad", f"{self._glyphs.states[State.WAITING]}{stuck} "))
+        if paused := sum(row.is_paused for row in rows):
+            counts.append(("state paused", f"{self._glyphs.paused}{paused} "))
         unseen = Seen(*map(sum, zip(*map(self.unseen, jobs), strict=True))) if system in self._shut else Seen()
         return self._fit(row, counts, self._badges(unseen), columns)
 
@@ -319,8 +324,8 @@ class Tree:
         return said
 
     def _draw_row(self, job: Job, row: JobRow, grown: str, columns: int) -> Row:
-        attr: Attr = "bad" if row.is_stuck else f"state {row.state}"
-        glyph = self._glyphs.states[row.state]
+        attr: Attr = "bad" if row.is_stuck else "state paused" if row.is_paused else f"state {row.state}"
+        glyph = self._glyphs.paused if row.is_paused else self._glyphs.states[row.state]
         name = job.name if self._is_flat else job.name.partition("/")[2]
         left: Row = [(None, "  "), (attr, glyph + " " * (2 - text.width(glyph)))]
         _, places = (fuzzy.score(self.narrowed, job.name) if self.narrowed else None) or (0.0, ())
@@ -336,6 +341,8 @@ class Tree:
         how: Row = []
         if row.state in (State.STARTING, State.RUNNING, State.READY) and row.commands > 1 and row.command:
             how.append(("busy", f"{row.command}/{row.commands} "))
+        if row.is_paused:
+            how.append(("state paused", "paused "))
         if row.asking:
             how.append(("warn", "asks "))
         if row.state is State.READY:
@@ -348,7 +355,7 @@ class Tree:
             case State.DONE:
                 how.append(("dim", "done "))
             case State.FAILED | State.BACKOFF if row.exit:
-                how.append(("bad", f"{row.exit} "))
+                how.append(("bad", "out of memory " if row.exit.is_out_of_memory else f"{row.exit} "))
             case State.STOPPED:
                 pass
             case _:
@@ -419,8 +426,8 @@ def _with_leavers(names: list[str], left: list[str]) -> list[str]:
 
 
 def _begun(row: JobRow) -> float:
-    """Since when it is as it is: of a job that lives, since it was started."""
-    return row.since if row.state is State.WAITING else row.spawned or row.since
+    """Since when it is as it is: of a job that lives and goes on, since it was started."""
+    return row.since if row.state is State.WAITING or row.is_paused else row.spawned or row.since
 
 
 def _awaited(row: JobRow, room: int) -> Row:

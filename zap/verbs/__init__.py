@@ -25,15 +25,19 @@ def register(subparsers: Subparsers, verb: str | None = None) -> None:
         from zap.verbs import history
 
         history.register(subparsers)
+    if verb in (None, "timeline"):
+        from zap.verbs import timeline
+
+        timeline.register(subparsers)
     if verb in (None, "start", "stop", "restart", "wait"):
         from zap.verbs import change
 
         change.register(subparsers)
-    if verb in (None, "signal", "send", "fix"):
+    if verb in (None, "signal", "send", "fix", "pause", "resume"):
         from zap.verbs import act
 
         act.register(subparsers)
-    if verb in (None, "reload", "need"):
+    if verb in (None, "reload", "need", "upgrade"):
         from zap.verbs import revise
 
         revise.register(subparsers)
@@ -49,6 +53,10 @@ def register(subparsers: Subparsers, verb: str | None = None) -> None:
         from zap.verbs import tree
 
         tree.register(subparsers)
+    if verb in (None, "doctor"):
+        from zap.verbs import doctor
+
+        doctor.register(subparsers)
     if verb in (None, "completion", "names"):
         from zap.verbs import completion
 

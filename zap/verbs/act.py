@@ -1,4 +1,4 @@
-"""`zap signal`, `zap send`, `zap fix`: something is done to jobs that live."""
+"""`zap signal`, `zap send`, `zap fix`, `zap pause`, `zap resume`: something is done to jobs that live."""
 
 from __future__ import annotations
 
@@ -22,6 +22,12 @@ def register(subparsers: usage.Subparsers) -> None:
     signalling.add_argument("signal", metavar="SIGNAL", help="by name or number: HUP, SIGHUP, 1")
     signalling.add_argument("names", nargs="+", metavar=usage.NAMES, help="to everything that belongs to these")
     usage.add_json(signalling, "the signal, and the jobs that were sent it")
+
+    pausing = usage.add(subparsers, "pause", "let jobs stand still, as they are", run_pause, DONE)
+    resuming = usage.add(subparsers, "resume", "let jobs go on that were paused", run_resume, DONE)
+    for parser in (pausing, resuming):
+        parser.add_argument("names", nargs="+", metavar=usage.NAMES, help="which; of a system, those that live")
+        usage.add_json(parser, "a job as `zap ps` tells it")
 
     sending = usage.add(subparsers, "send", "type to a job", run_send, DONE)
     sending.add_argument("job", metavar=usage.JOB, help="whom to")
@@ -69,6 +75,38 @@ def _living(found: Mapping[str, Mapping[str, Plain]], names: Sequence[str]) -> l
             raise ZapError(f"{meant[0] if len(meant) == 1 else name} does not run: there is nobody to signal")
         jobs |= dict.fromkeys(living)
     return list(jobs)
+
+
+def run_pause(arguments: argparse.Namespace) -> int:
+    """Lets every process of these jobs stand still, as it is, until `zap resume`: they keep their memory, their ports
+    and their place, and use no cpu. Whoever is stopped, restarted or sent a signal goes on by that. Meanwhile nobody
+    asks such a job whether it is well."""
+    return _freeze(arguments, "pause")
+
+
+def run_resume(arguments: argparse.Namespace) -> int:
+    """Lets these jobs go on where they were paused, also by a STOP that somebody has sent them."""
+    return _freeze(arguments, "resume")
+
+
+def _freeze(arguments: argparse.Namespace, verb: str) -> int:
+    found = reach.rows(arguments)
+    jobs: dict[str, None] = {}
+    for name in arguments.names:
+        meant = among(found, [name])
+        living = [job for job in meant if found[job]["state"] in ("running", "ready")]
+        if len(meant) > 1 and not living:
+            raise ZapError(f"nothing of {name} lives: there is nobody to {verb}")
+        jobs |= dict.fromkeys(meant if len(meant) == 1 else living)
+    with reach.runner(arguments) as line:
+        line.ask(verb, jobs=list(jobs))
+    rows = reach.rows(arguments)
+    for row in [rows[job] for job in jobs if job in rows]:
+        if arguments.json:
+            reach.tell(row)
+        else:
+            print(f"⏸ {row['job']} paused" if row["is_paused"] else f"▶ {row['job']} {row['state']}")
+    return 0
 
 
 def run_send(arguments: argparse.Namespace) -> int:

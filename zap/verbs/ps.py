@@ -23,6 +23,7 @@ SIGNS = {
     "backoff": ("↺", 33),
     "done": ("✓", 32),
     "failed": ("✗", 31),
+    "paused": ("⏸", 35),
 }
 HEAD = ("JOB", "STATE", "COMMAND", "UPTIME", "RESTARTS", "CPU", "MEMORY", "PID", "WHY")
 RIGHT = ("COMMAND", "RESTARTS", "CPU", "MEMORY", "PID")
@@ -52,14 +53,15 @@ def run(arguments: argparse.Namespace) -> int:
 
 
 def cells(row: Mapping[str, Plain], now: float) -> list[Cell | str]:
-    sign, colour = SIGNS[row["state"]]
+    state = "paused" if row["is_paused"] else row["state"]
+    sign, colour = SIGNS[state]
     lives = bool(row["pid"])
     others = [*(lack["job"] for lack in row["lacks"]), *row["leavers"]]
     asking = [f"fixup {proposed['fixup']} wants approval" for proposed in row["asking"]]
     why = [row["why"], f"waits for {', '.join(others)}" if others else "", *asking]
     return [
         row["job"],
-        Cell(f"{sign} {row['state']}", colour),
+        Cell(f"{sign} {state}", colour),
         f"{row['command']}/{row['commands']}" if row["epoch"] else "",
         seconds(uptime(row, now)) if lives else ended(row),
         f"{row['epoch'] - 1}" if row["epoch"] > 1 else "",
@@ -78,4 +80,6 @@ def uptime(row: Mapping[str, Plain], now: float) -> float:
 def ended(row: Mapping[str, Plain]) -> str:
     """How the last child did, if there was one."""
     status = row.get("exit", {})
+    if status.get("cause") == "memory":
+        return "out of memory"
     return f"killed by {status['signal']}" if "signal" in status else f"exit {status['code']}" if status else ""

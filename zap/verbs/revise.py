@@ -1,18 +1,23 @@
-"""`zap reload` and `zap need`: what the jobs are, and whom they need, is changed while they run."""
+"""`zap reload`, `zap need`, `zap upgrade`: what the jobs are, whom they need, and who runs them, is changed meanwhile."""
 
 from __future__ import annotations
 
 import argparse
+import os
 from collections.abc import Iterator
 
-from zap import dial, requests
+from zap import dial, paths, requests
+from zap.board import Board
 from zap.errors import ZapError
+from zap.events import Closed, TookOver
 from zap.plan import Plan, Until
+from zap.remarks import seconds
 from zap.revision import Change, Revision, compare
-from zap.verbs import reach, usage
+from zap.verbs import reach, usage, waiting
 from zap.wire import to_plain
 
 CONDITIONS = ("started", "ready", "done", "ended")
+UPGRADE_MOST = 120.0  # seconds: one minute for a new runner to show that it could take over, and time to do it
 
 
 def register(subparsers: usage.Subparsers) -> None:
@@ -31,6 +36,10 @@ def register(subparsers: usage.Subparsers) -> None:
     needing.add_argument("--optional", action="store_true", help="only if it is on its way, or there")
     needing.add_argument("--follow", action="store_true", help="go down when it does, and come up after it")
     usage.add_json(needing, "the job, and all that it needs then")
+
+    codes = "0 when another runner goes on"
+    upgrading = usage.add(subparsers, "upgrade", "change to the zap that is installed now", run_upgrade, codes)
+    usage.add_json(upgrading, "`version` and `pid` of the runner, the version `before`, and `seconds` between them")
 
 
 def run_reload(arguments: argparse.Namespace) -> int:
@@ -93,3 +102,29 @@ def _request(arguments: argparse.Namespace, job: str, on: str) -> requests.Need 
 def _tell(line: dial.Line, job: str) -> None:
     needs = next(known.needs for known in line.plan().jobs if known.name == job)
     reach.tell({"job": job, "needs": to_plain(needs)})
+
+
+def run_upgrade(arguments: argparse.Namespace) -> int:
+    """Hands everything over to another runner, of the zap that is installed now, and returns when that one goes on. No
+    job stops, and nothing of what they say is lost. Before that, the new one is asked whether it could: if not, the
+    reason is told, and nothing changes."""
+    with reach.runner(arguments) as line:
+        before = line.hello.zap
+        news = waiting.follow(line, Board(()), lambda: ["waiting for the other runner"], UPGRADE_MOST)
+        next(news)  # it has begun, and will not miss it
+        log = paths.log_file(os.environ, paths.plan_id(line.hello.plan))
+        line.post("upgrade")
+        try:
+            told = next((fact for fact in news if isinstance(fact, TookOver | Closed)), None)
+        except dial.NoRunner:
+            raise dial.NoRunner(f"the other runner has ended, and with it everything; {log} says why") from None
+    if told is None:
+        raise ZapError(f"no other runner has taken over in {seconds(UPGRADE_MOST)}; {log} may say why")
+    if isinstance(told, Closed):
+        raise dial.NoRunner("the runner has ended")
+    if arguments.json:
+        reach.tell({"version": told.version, "pid": told.pid, "before": before, "seconds": round(told.seconds, 3)})
+    else:
+        since = f"zap {told.version}" + ("" if told.version == before else f" (before: {before})")
+        print(reach.shown(f"{since} runs now, process {told.pid}: it took over after {seconds(told.seconds)}"))
+    return 0
