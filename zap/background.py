@@ -80,6 +80,11 @@ def wait_gone(path: str, environ: Mapping[str, str]) -> bool:
     return True
 
 
+def is_there(path: str, environ: Mapping[str, str]) -> bool:
+    """Whether a runner of the plan lives; it may not answer yet."""
+    return address.is_claimed(folder(path, environ))
+
+
 def claim(plan: Plan, environ: Mapping[str, str]) -> Claim:
     """Become the plan's runner. ZapError when there is one."""
     claimed = address.claim(folder(plan.path, environ))
@@ -100,7 +105,8 @@ class Start(NamedTuple):
     what is `known`, where another one was killed.
 
     In the background nobody sees what it says. With `shown` it is the first process of a machine: what its jobs say goes
-    to standard output, and it ends when they have; signals but INT and TERM are for them.
+    to standard output, and it ends when they have; signals but INT and TERM are for them. `left` is what was found of a
+    runner before.
     """
 
     jobs: Sequence[str] = ()
@@ -109,6 +115,7 @@ class Start(NamedTuple):
     known: Known | None = None
     is_background: bool = False
     shown: Options | None = None
+    left: events.Left | None = None
 
 
 async def serve(plan: Plan, world: World, heal: Heal, claimed: Claim, estate: Estate | None, start: Start) -> int:
@@ -125,9 +132,20 @@ async def serve(plan: Plan, world: World, heal: Heal, claimed: Claim, estate: Es
 
     loop = asyncio.get_running_loop()
     keeper = estate.tether.pid if estate else None
+    journal = paths.state_folder(world.environ, plan.id)
     runner = Runner(
-        plan, world, heal=heal, is_alone=True, adopted=start.first, estate=estate, known=start.known, keeper=keeper
+        plan,
+        world,
+        heal=heal,
+        is_alone=True,
+        adopted=start.first,
+        keeper=keeper,
+        journal=journal,
+        estate=estate,
+        known=start.known,
     )
+    if start.left:
+        runner.tell(start.left)
     server = Server(runner, plan.path)
     begun: list[asyncio.Task[None]] = []
     watching: asyncio.Task[None] | None = None

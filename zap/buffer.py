@@ -39,7 +39,7 @@ class Buffer:
 
     __slots__ = (
         *("_blocks", "_held", "_most_bytes", "_most_lines", "_open", "_said"),
-        *("errors", "first", "fresh", "last", "read"),
+        *("errors", "first", "fresh", "last", "read", "whole"),
     )
 
     def __init__(self, bound: Bound) -> None:
@@ -58,6 +58,8 @@ class Buffer:
         """Who wants every line has read so far: what is newer is kept beyond the bound of lines, not that of bytes."""
         self.fresh: list[Taken] | None = None
         """Everything that was taken in, in order, for somebody who writes it down and empties the list."""
+        self.whole: list[tuple[bytes, int]] | None = None
+        """The job's own lines as they were completed, some at a time, and the number of the last of them; likewise."""
 
     def bound(self, bound: Bound) -> None:
         """What is kept from now on, at most."""
@@ -113,6 +115,8 @@ class Buffer:
             block.ends[kind] = self._said[kind] - len(data) + end
             count = lines.count(b"\n")
             self.last += count
+            if self.whole is not None and stream != "zap":
+                self.whole.append((lines, self.last))
             if stream == "err":
                 self.errors += count
             if self.last - self.first >= self._most_lines:

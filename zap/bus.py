@@ -30,10 +30,15 @@ class Bus:
         self._pointers: dict[tuple[str, str], Event] = {}  # by job and what it points at, the newest last
         self._closed: Event | None = None
         self._lost = 0  # the number of the newest event that is gone
+        self._first = 0  # and of the newest that was not ours
         self._waiting: set[asyncio.Future[None]] = set()
         self._resting: set[asyncio.Future[None]] = set()
         self._attentive_until = 0.0
         self.last = 0
+
+    def begin(self, last: int) -> None:
+        """Number what follows behind this, which was another runner's; nobody has missed any of that."""
+        self.last = self._first = last
 
     def restore(self, kept: Iterable[Event], last: int) -> None:
         """Go on behind another bus: with what it had, and its numbers."""
@@ -82,6 +87,7 @@ class Bus:
         resting_until = 0.0
         if since is None or since > self.last:  # a number from the life of another runner
             since, is_behind = self.last, True
+        since = max(since, self._first)
         while True:
             self._settle()
             if since < self._lost:

@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from zap.address import Claim
     from zap.config import Loaded
     from zap.estate import Estate
+    from zap.events import Left
     from zap.healer import Heal
     from zap.headless import Options
     from zap.plan import Fixup, Job, Plan
@@ -347,6 +348,7 @@ def _serve(arguments: argparse.Namespace) -> int:
     os.chdir(os.path.dirname(plan.path))  # and not wherever somebody stood, who may want to unmount that
     caught = _catch()
     child.adopt_orphans()
+    left = _end_leftovers(plan)
     world = nursery.world(plan, address.MOST_CLIENTS)
     estate = None
     if child.CAN_HAND_OVER:
@@ -362,7 +364,7 @@ def _serve(arguments: argparse.Namespace) -> int:
         estate.hold(CLAIM, claimed.descriptors)
     first = _start_first(plan, jobs, world)
     shown = _options(arguments, plan, jobs) if arguments.init else None
-    start = background.Start([job.name for job in jobs], first, caught, None, arguments.report, shown)
+    start = background.Start([job.name for job in jobs], first, caught, None, arguments.report, shown, left)
     return _be_runner(plan, world, arguments.heal, claimed, estate, start)
 
 
@@ -444,12 +446,15 @@ def _catch() -> list[int]:
 
 
 def _run(arguments: argparse.Namespace) -> int:
-    from zap import child, nursery
+    from zap import background, child, nursery
+    from zap.remarks import remark
 
     plan = _plan(arguments.file)
     jobs = choose(plan, arguments.names)
     caught = _catch()
     child.adopt_orphans()
+    if not background.is_there(plan.path, os.environ) and (left := _end_leftovers(plan)):
+        print(f"zap: {remark(left)}", file=sys.stderr)
     tether = None
     if child.CAN_HAND_OVER:
         from zap.tether import split
@@ -501,11 +506,21 @@ def _start_first(plan: Plan, jobs: Sequence[Job], world: nursery.World) -> dict[
     return born
 
 
+def _end_leftovers(plan: Plan) -> Left | None:
+    """What runners of the plan that are gone have left behind, before anything else is started."""
+    from zap import leftovers
+
+    return leftovers.end(plan.id, {job.name: job.grace for job in plan.jobs})
+
+
 def _is_prepared(job: Job) -> bool:
     """Whether nothing has to be waited for, or made, before its child."""
     from zap import nursery
 
-    return not (job.needs or job.answers or job.hooks.before_start is not None or nursery.needs_mailbox(job))
+    is_limited = any(limit is not None for limit in (job.limits.memory, job.limits.cpu, job.limits.pids))
+    return not (
+        is_limited or job.needs or job.answers or job.hooks.before_start is not None or nursery.needs_mailbox(job)
+    )
 
 
 def _with_needed(plan: Plan, jobs: Sequence[Job]) -> list[Job]:

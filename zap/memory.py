@@ -101,7 +101,7 @@ class KeptStream(NamedTuple):
     spoke: float = 0.0
     held: tuple[str, ...] = ()
     commands: tuple[int, int] = (0, 0)
-    written: tuple[int, int] = (0, 0)  # of its log file: the size, and the last line
+    written: tuple[int, ...] = ()  # how far its log file was
 
 
 class Whole(NamedTuple):

@@ -10,7 +10,7 @@ import os
 import random
 import time
 from collections import deque
-from collections.abc import AsyncIterator, Callable, Iterable, Iterator, Mapping, MutableMapping, Sequence
+from collections.abc import AsyncIterator, Callable, Collection, Iterable, Iterator, Mapping, MutableMapping, Sequence
 from typing import TYPE_CHECKING, Literal, assert_never
 
 from zap import __version__, child, events, machine, matcher, memory, nursery, requests, vitals, wire
@@ -38,8 +38,11 @@ from zap.store import Place
 from zap.transcript import Errand, Sign, Source, Told, Transcript
 
 if TYPE_CHECKING:
+    from zap import cgroup
     from zap.answerer import Answerer
     from zap.estate import Estate
+    from zap.journal import Journal
+    from zap.logfiles import LogFiles
     from zap.mailbox import Mailbox
     from zap.memory import KeptChild
     from zap.store import Store
@@ -47,6 +50,8 @@ if TYPE_CHECKING:
 MOST_SPAWNS = 8  # a turn of the loop: a spawn can stall its caller for some ms when the cpu is overloaded
 TERMINAL_MOST = 10_000  # rows or columns
 TYPE_MOST = 1024 * 1024  # bytes that may wait until a job reads what is typed to it
+JOURNAL, LOG_FILE, GROUPS = "the journal", "the log file", "its control group"  # what may be degraded
+LOGS_MOST = 5.0  # seconds in which what jobs have said last is written to their files
 LOG_BOUND = Bound(2000, MIB)
 TYPE_AGAIN = 0.01  # seconds until what a full terminal did not take is tried again
 PACE_LINES = 20_000  # lines by which who follows may be behind
@@ -110,6 +115,7 @@ class _Seat:
         self.heard = 0  # bytes since the meter was fed
         self.meter = Meter(job)
         self.asking: dict[str, Call] = {}  # by fixup, what wants approval
+        self.groups: tuple[str, ...] = ()  # of its control group, the folders
         self.size: tuple[int, int] | None = None  # rows and columns of its terminals, once somebody looks at them
         self.untyped = bytearray()  # what the child has not taken yet
         self.typing: asyncio.TimerHandle | None = None
@@ -138,7 +144,7 @@ class Runner:
     there is one who fetches every line: what was not fetched yet is kept beyond the bound of lines. `adopted` are
     first children, by job, that were born before there was a loop; each is taken out as it is taken over.
 
-    `keeper` is the process that outlives this one. What is to outlive it goes into the `estate`; with `known`, it goes on where another one was killed.
+    Events are kept in the folder `journal`. `keeper` is the process that outlives this one. What is to outlive it goes into the `estate`; with `known`, it goes on where another one was killed.
     """
 
     def __init__(
@@ -151,6 +157,7 @@ class Runner:
         is_followed: bool = False,
         adopted: MutableMapping[str, child.Child] | None = None,
         keeper: int | None = None,
+        journal: str | None = None,
         estate: Estate | None = None,
         known: Known | None = None,
     ) -> None:
@@ -166,6 +173,10 @@ class Runner:
         self._log = Buffer(LOG_BOUND)
         self._log_store: Store | None = None
         inbox = estate.inbox if estate else None
+        self._journal = self._open_journal(journal, known) if journal else None
+        self._logs: LogFiles | None = None
+        self._groups: cgroup.Found | None = None
+        self._degraded: dict[tuple[str, str], str] = {}  # by what, and of which job: why
         self._intake: Intake[tuple[_Seat, _Task | None, Source]] = Intake(self._loop, self._hear, self._swept, inbox)
         self._healer = Healer(heal)
         self._fixups = {fixup.name: fixup for fixup in plan.fixups}
@@ -199,6 +210,8 @@ class Runner:
         if estate:
             self._log_store = estate.store(LOG, self._log)
             self._touch()
+        for seat in self._seats.values():
+            self._open_log(seat)
         self._publish(events.Opened(plan.path, os.getpid(), __version__))
         self._note(f"zap {__version__} has opened {plan.path}, process {os.getpid()}")
 
@@ -210,6 +223,66 @@ class Runner:
             self._changed.add(seat)
             self._heard.add(seat)
         return seat
+
+    def _open_journal(self, folder: str, known: Known | None) -> Journal:
+        """Its complaints come while something is being told: they are told next."""
+        from zap.journal import Journal
+
+        def on_trouble(why: str) -> None:
+            self._loop.call_soon(self._degrade, JOURNAL, "", why)
+
+        def on_relief(lost: str) -> None:
+            self._loop.call_soon(self._recover, JOURNAL, "", lost)
+
+        journal = Journal(folder, on_trouble, on_relief, known.last if known else None)
+        if known is None:
+            self._bus.begin(journal.last)
+        return journal
+
+    def _open_log(self, seat: _Seat, written: Sequence[int] = ()) -> None:
+        """The file that gets what the job says, if it shall have one; from what was `written` on."""
+        log = seat.job.log
+        if self._logs is None and log:
+            from zap.logfiles import LogFiles
+
+            def on_trouble(job: str, why: str) -> None:
+                self._loop.call_soon_threadsafe(self._degrade, LOG_FILE, job, why)
+
+            def on_relief(job: str, lost: str) -> None:
+                self._loop.call_soon_threadsafe(self._recover, LOG_FILE, job, lost)
+
+            self._logs = LogFiles(on_trouble, on_relief)
+        seat.transcript.buffer.whole = [] if log else None
+        if self._logs is None:
+            return
+        if log and written:
+            from zap.logfiles import Written
+
+            self._logs.open(seat.name, log, Written(*written))
+            for line in seat.transcript.buffer.tail(written[1], seat.job.buffer.lines).lines:
+                if line.stream != "zap" and not line.is_open:
+                    self._logs.put(seat.name, line.text + b"\n", line.number)
+        else:
+            self._logs.change(seat.name, log)
+
+    def _degrade(self, what: str, job: str, why: str) -> None:
+        """Something beside the jobs cannot be done: told once."""
+        if (what, job) not in self._degraded:
+            self._degraded[what, job] = why
+            self.tell(events.Degraded(what, why, job))
+
+    def _recover(self, what: str, job: str, lost: str) -> None:
+        if self._degraded.pop((what, job), None) is not None:
+            self.tell(events.Recovered(what, lost, job))
+
+    def tell(self, fact: events.Degraded | events.Recovered | events.Jumped | events.Slept | events.Left) -> None:
+        """In the job's own lines where it is about one, else in zap's."""
+        seat = self._seats.get(getattr(fact, "job", ""))
+        if seat:
+            self._say(seat, fact)
+        else:
+            self._publish(fact)
+            self._note(remark(fact) or "")
 
     def _armed(self, job: Job) -> list[Fixup]:
         return [] if self._healer.heal == "none" else [self._fixups[name] for name in job.fixups]
@@ -411,6 +484,7 @@ class Runner:
             seat = self._seats[name]
             seat.transcript.arm(seat.job, self._armed(seat.job))
             seat.transcript.buffer.bound(seat.job.buffer)
+            self._open_log(seat)
             self._set_timers(seat)
             row = self._row(seat)._replace(commands=len(seat.job.commands))
             is_asked_anew = not {"health", "ping"}.isdisjoint(changed.get(name, ()))
@@ -474,8 +548,12 @@ class Runner:
         self._rounds.cancel()
         self._intake.close()
         self._scales.close()
+        if self._logs:
+            await asyncio.to_thread(self._logs.close, LOGS_MOST)
         self._publish(events.Closed(left))
         self._commit()
+        if self._journal:
+            self._journal.close()
 
     # The machine: the only place where a run changes.
 
@@ -595,7 +673,7 @@ class Runner:
         self._touch()
         event = self._bus.publish(fact, self._cause if cause is None else cause)
         self._board.apply(event)
-        if self._estate and not isinstance(fact, events.Measured):
+        if (self._estate or self._journal) and not isinstance(fact, events.Measured | events.Restated):
             self._news.append(_line(event))
         return event
 
@@ -664,14 +742,16 @@ class Runner:
         if born is None and not seat.run.is_wanted:
             self._miscarry(seat, epoch, "")
             return
+        seat.groups = () if born else self._make_group(seat, epoch)
         try:
-            born = born or nursery.bear(self._world, seat.job, epoch, self._open_mailbox(seat))
+            born = born or nursery.bear(self._world, seat.job, epoch, self._open_mailbox(seat), seat.groups)
         except (OSError, ValueError) as error:
             self._close_mailbox(seat)
+            self._remove_group(seat)
             self._miscarry(seat, epoch, _why(error, seat.job))
             return
         seat.child = born
-        seat.kept = self._hold(born)
+        seat.kept = self._hold(born, seat.groups)
         if seat.size:
             born.resize(*seat.size)
         seat.has_ended = seat.is_paused = False
@@ -701,8 +781,41 @@ class Runner:
         elif born.is_ours:
             self._loop.add_reader(born.end_fd, self._on_end, seat, born)
 
-    def _hold(self, born: child.Child) -> KeptChild | None:
-        return self._estate.hold_child(born) if self._estate else None
+    def _hold(self, born: child.Child, groups: Sequence[str] = ()) -> KeptChild | None:
+        return self._estate.hold_child(born, groups) if self._estate else None
+
+    def _make_group(self, seat: _Seat, epoch: int) -> tuple[str, ...]:
+        """For a job with limits that groups hold. Where there are none it has to do without, and it is told."""
+        limits = seat.job.limits
+        if limits.memory is None and limits.cpu is None and limits.pids is None:
+            return ()
+        from zap import cgroup
+
+        try:
+            self._groups = self._groups or cgroup.find()
+            groups = cgroup.make(self._groups, cgroup.name(self._world.runner, seat.name, epoch), limits)
+        except OSError as error:
+            self._degrade(GROUPS, seat.name, str(error.strerror or error))
+            return ()
+        self._recover(GROUPS, seat.name, "")
+        return groups
+
+    @staticmethod
+    def _group(seat: _Seat) -> cgroup.Cgroup | None:
+        if not seat.groups:
+            return None
+        from zap.cgroup import Cgroup
+
+        return Cgroup(seat.groups)
+
+    def _remove_group(self, seat: _Seat) -> None:
+        if group := self._group(seat):
+            group.remove()
+        seat.groups = ()
+
+    def _members(self, seat: _Seat) -> Collection[int]:
+        group = self._group(seat)
+        return group.processes() if group else ()
 
     def _release_child(self, born: child.Child, kept: KeptChild | None) -> None:
         """Nothing of it is needed any more; but how it ended is, until that is written down."""
@@ -753,7 +866,8 @@ class Runner:
             return
 
         def bear(command: str) -> child.Child:
-            seat.probe = nursery.bear_probe(self._world, seat.job, seat.run.epoch, command)
+            beside = seat.child.pid if seat.child and not seat.has_ended else None
+            seat.probe = nursery.bear_probe(self._world, seat.job, seat.run.epoch, command, beside)
             return seat.probe
 
         since = seat.child.born if seat.child and ask.question == "ready" else 0.0
@@ -879,6 +993,10 @@ class Runner:
         facts: list[tuple[_Seat, events.Fact]] = []
         for seat in self._dirty:
             buffer = seat.transcript.buffer
+            if buffer.whole and self._logs:
+                for lines, last in buffer.whole:
+                    self._logs.put(seat.name, lines, last)
+                buffer.whole.clear()
             facts += [(seat, fact) for fact in seat.meter.feed(buffer.last - seat.told, seat.heard, now)]
             seat.heard = 0
             self._await_relief(seat)
@@ -945,7 +1063,10 @@ class Runner:
         seat.has_ended = True
         self._release(seat)
         self._drain(seat, dead)
-        has_left = self._reaper.has_family(dead)
+        has_left = self._reaper.has_family(dead, self._members(seat))
+        group = self._group(seat)
+        if group and status.code not in seat.job.success_codes and group.kills_by_memory():
+            status = status._replace(cause="memory")
         epoch = seat.run.epoch
         at = self._at(seat, status)
         self._end_command(seat, status)
@@ -978,7 +1099,7 @@ class Runner:
 
     def _look_after(self, seat: _Seat, dead: child.Child) -> None:
         """Until nobody of the dead child's family is left."""
-        if self._reaper.has_family(dead):
+        if self._reaper.has_family(dead, self._members(seat)):
             self._loop.call_later(LOOK_AGAIN, self._look_after, seat, dead)
             return
         self._drain(seat, dead)
@@ -990,6 +1111,7 @@ class Runner:
             self._intake.remove(fd)
         self._release_child(dead, seat.kept)
         seat.child = seat.kept = None
+        self._remove_group(seat)
         self._close_mailbox(seat)
         self._reaper.reap_soon()
         self._end_tasks(seat, "stop")
@@ -998,9 +1120,14 @@ class Runner:
         """To all of the family; who is stopped is woken, because it could not hear."""
         if seat.child is None:
             return
+        group = self._group(seat)
+        if seat.is_paused and group:
+            group.thaw()
         seat.is_paused = False
         self._say(seat, events.Signalled(seat.job.name, seat.run.epoch, name))
-        self._reaper.signal(seat.child, name)
+        self._reaper.signal(seat.child, name, self._members(seat))
+        if name == "KILL" and group:
+            group.kill()
 
     def _signal_by_name(self, seat: _Seat, name: str) -> None:
         try:
@@ -1149,7 +1276,8 @@ class Runner:
         extra: Mapping[str, str] = nursery.NOTHING,
     ) -> None:
         try:
-            born = nursery.bear_task(self._world, seat.job, seat.run.epoch, commands, seat.folder, extra)
+            beside = seat.child.pid if seat.child and not seat.has_ended else None
+            born = nursery.bear_task(self._world, seat.job, seat.run.epoch, commands, seat.folder, extra, beside)
         except (OSError, ValueError) as error:
             self._on_task_over(seat, kind, purpose, None, _why(error, seat.job))
             return
@@ -1203,9 +1331,7 @@ class Runner:
 
     def forsake(self, why: str) -> None:
         """There is nobody any more who would hand over to another runner."""
-        told = events.Degraded("the keeper", why)
-        self._publish(told)
-        self._note(remark(told) or "")
+        self._degrade("the keeper", "", why)
 
     def settle(self) -> None:
         """What has happened so far is there for the next runner, whatever becomes of this one."""
@@ -1224,7 +1350,7 @@ class Runner:
 
     def _touch(self, seat: _Seat | None = None) -> None:
         """Something has changed, of this job if one is named: it is written down before anything else happens."""
-        if self._estate is None:
+        if self._estate is None and self._journal is None:
             return
         if seat:
             self._changed.add(seat)
@@ -1234,7 +1360,13 @@ class Runner:
 
     def _commit(self) -> None:
         self._is_commit_due = False
-        if self._estate and (self._changed or self._heard or self._news or self._is_whole_new or self._log.fresh):
+        if self._journal and self._news:
+            self._journal.append(b"\n".join([*self._news, b""]))
+        if self._estate is None:
+            self._news.clear()
+            self._changed.clear()
+            self._heard.clear()
+        elif self._changed or self._heard or self._news or self._is_whole_new or self._log.fresh:
             self._write_down(self._estate)
             released, self._released = self._released, []
             for born, kept in released:
@@ -1242,6 +1374,7 @@ class Runner:
                 born.close()
 
     def _write_down(self, estate: Estate) -> None:
+        """First into the journal: what is there and was not written down here, is cut off again by who takes over."""
         is_full = estate.is_long
         if is_full:
             self._changed |= set(self._seats.values())
@@ -1272,6 +1405,8 @@ class Runner:
         self._is_whole_new = False
 
     def _forget(self, seat: _Seat) -> None:
+        if self._logs:
+            self._logs.change(seat.name, None)
         if self._estate and seat.store:
             self._estate.drop_store(seat.name, seat.store)
             self._gone.append(seat.name)
@@ -1310,12 +1445,12 @@ class Runner:
             is_paused=seat.is_paused,
         )
 
-    @staticmethod
-    def _kept_stream(seat: _Seat) -> KeptStream:
+    def _kept_stream(self, seat: _Seat) -> KeptStream:
         script = seat.transcript
         held = tuple(map(memory.text, script.held))
         place = seat.store.place if seat.store else (0, 0)
-        return KeptStream(place, seat.told, seat.was_open, seat.spoke, held, script.commands)
+        written = tuple(self._logs.written(seat.name)) if self._logs and seat.job.log else ()
+        return KeptStream(place, seat.told, seat.was_open, seat.spoke, held, script.commands, written)
 
     # Going on where another one was killed.
 
@@ -1373,9 +1508,10 @@ class Runner:
         seat.cause, seat.is_paused = kept.cause, kept.is_paused
         seat.meter.resume(kept.overloads, now)
         script.await_signs(self._flock.signs(seat.name))
+        self._open_log(seat, stream.written)
         sources: dict[int, tuple[_Seat, _Task | None, Source]] = {}
         if kept.child and (born := estate.child(kept.child)):
-            seat.child, seat.kept = born, kept.child
+            seat.child, seat.kept, seat.groups = born, kept.child, kept.child.groups
             held = tuple(map(memory.data, stream.held))
             script.resume(born.nonce, seat.replies.values(), kept.began, held, stream.commands, life.said)
             if seat.job.answers:
@@ -1457,17 +1593,26 @@ class Runner:
         if is_paused == seat.is_paused:
             return
         seat.is_paused = is_paused
-        self._reaper.signal(seat.child, "STOP" if is_paused else "CONT")
+        group = self._group(seat)
+        if not is_paused and group:
+            group.thaw()
+        if not (is_paused and group and group.freeze()):
+            self._reaper.signal(seat.child, "STOP" if is_paused else "CONT", self._members(seat))
         self._say(seat, events.Paused(name, epoch) if is_paused else events.Resumed(name, epoch))
         self._check(seat, vitals.Left() if is_paused else vitals.Began(epoch))
         if not is_paused and seat.run.state is State.READY:
             self._check(seat, vitals.Readied())
 
+    def _is_frozen(self, seat: _Seat) -> bool:
+        group = self._group(seat)
+        return group is not None and group.is_frozen()
+
     def _make_round(self) -> None:
         self._rounds = self._loop.call_later(ROUND, self._make_round)
         for fact in self._clocks.look():
-            self._publish(fact)
-            self._note(remark(fact) or "")
+            self.tell(fact)
+        if self._journal:
+            self._journal.flush()
         leaders = {seat.child: seat for seat in self._seats.values() if seat.child and seat.run.state in LIVING}
         stopped = self._reaper.stopped(leaders) if leaders else {}
         for leader, seat in leaders.items():
@@ -1475,7 +1620,7 @@ class Runner:
                 seat.is_paused = True
                 why = f"process {stopped[leader]} was stopped by a signal"
                 self._say(seat, events.Paused(seat.name, seat.run.epoch, why))
-            elif leader not in stopped and seat.is_paused:
+            elif leader not in stopped and seat.is_paused and not self._is_frozen(seat):
                 seat.is_paused = False
                 self._say(seat, events.Resumed(seat.name, seat.run.epoch))
 

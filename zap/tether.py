@@ -104,10 +104,10 @@ class Tether:
                 if received is None:
                     break
                 message, _ = received
-                if "signal" in message:
-                    on_signal(message["signal"])
-                elif "ended" in message:
+                if "ended" in message:
                     on_end(message["ended"], message["code"], message["signal"])
+                elif "signal" in message:
+                    on_signal(message["signal"])
         except BlockingIOError:
             return
         except OSError:

@@ -14,7 +14,14 @@ from zap.tui.palette import Glyphs, spelled
 from zap.tui.text import Attr, Row, Segment
 from zap.tui.tree import short
 
-_WORDS = {"toggle": "start/stop", "pause": "resume", "event lines": "its lines", "events": "log", "focus": "pane", "palette": "all"}
+_WORDS = {
+    "toggle": "start/stop",
+    "pause": "resume",
+    "event lines": "its lines",
+    "events": "log",
+    "focus": "pane",
+    "palette": "all",
+}
 
 
 def head(title: Row, right: str, columns: int, has_focus: bool, glyphs: Glyphs) -> Row:
