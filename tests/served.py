@@ -34,6 +34,10 @@ def place(zap: Zap, path: Path) -> str:
     return paths.runtime_folder(zap.env, paths.plan_id(str(path)))
 
 
+def children(pid: int) -> list[int]:
+    return [int(child) for child in Path(f"/proc/{pid}/task/{pid}/children").read_text().split()]
+
+
 class Served:
     """A `zap serve` of a plan."""
 
@@ -48,14 +52,20 @@ class Served:
         return line
 
     @property
+    def pid(self) -> int:
+        """The runner's; `process` is its keeper."""
+        (pid,) = children(self.process.pid)
+        return pid
+
+    @property
     def memory(self) -> int:
         """Bytes that are resident."""
-        status = Path(f"/proc/{self.process.pid}/status").read_text()
+        status = Path(f"/proc/{self.pid}/status").read_text()
         return next(int(line.split()[1]) for line in status.splitlines() if line.startswith("VmRSS:")) * 1024
 
     @property
     def descriptors(self) -> int:
-        return len(os.listdir(f"/proc/{self.process.pid}/fd"))
+        return len(os.listdir(f"/proc/{self.pid}/fd"))
 
     def lines(self, job: str) -> int:
         """How many the job has said."""

@@ -259,10 +259,72 @@ def test_the_signal_that_was_sent_is_known_until_the_state_changes() -> None:
     assert row(events.Signalled(J, 1, "HUP"), stopping).sent == ""
 
 
+# Standing still.
+
+UP = [became(State.STARTING), events.Spawned(J, 1, 77), became(State.RUNNING), became(State.READY)]
+PAUSED = events.Paused(J, 1)
+RESUMED = events.Resumed(J, 1)
+BY = "process 9 of user 1"
+
+
+def paused_for(*causes: int, ask: str = BY) -> Row:
+    """How the job is when these have been paused that follow from such events; the first one is the request."""
+    board = Board([(J, 3)])
+    board.apply(Event(7, 1.0, events.Requested("pause", (J,), ask)))
+    for n, cause in enumerate(causes, 8):
+        board.apply(Event(n, float(n), PAUSED, cause))
+    return board.rows[J]
+
+
+def test_a_job_that_stands_still_does_so_since_then_and_goes_on_as_it_was() -> None:
+    still = row(*UP, PAUSED)
+    assert (still.is_paused, still.state, still.since, still.why) == (True, State.READY, 5.0, "")
+    assert row(*UP, PAUSED, RESUMED) == row(*UP)
+    assert row(*UP[:3], PAUSED).since == 4.0
+    assert row(*UP[:3], PAUSED, RESUMED) == row(*UP[:3])._replace(since=2.0), "about when it was born"
+    assert row(*UP, RESUMED) == row(*UP)
+
+
+def test_who_has_paused_it_is_known_where_that_is_what_it_follows_from() -> None:
+    assert paused_for(7).why == f"by {BY}"
+    assert paused_for(0).why == paused_for(3).why == ""
+    told = events.Paused(J, 1, "process 77 was stopped by a signal")
+    assert row(*UP, told).why == "process 77 was stopped by a signal"
+    assert row(*UP, told, RESUMED).why == ""
+
+
+def test_a_job_that_becomes_ready_meanwhile_stands_still_since_before() -> None:
+    still = row(*UP[:3], PAUSED, became(State.READY))
+    assert (still.state, still.is_paused, still.since, still.up) == (State.READY, True, 4.0, 5.0)
+    assert row(*UP[:3], PAUSED, became(State.READY), RESUMED).since == 5.0
+
+
+@pytest.mark.parametrize(
+    "fact",
+    [
+        became(State.STOPPING),
+        events.Signalled(J, 1, "HUP"),
+        events.Exited(J, 1, Status(signal="KILL"), 1.0),
+        events.Spawned(J, 2, 78),
+    ],
+)
+def test_what_ends_or_wakes_a_job_ends_its_standing_still(fact: Fact) -> None:
+    assert not row(*UP, PAUSED, fact).is_paused
+
+
+def test_keys_wake_nobody() -> None:
+    assert row(*UP, PAUSED, events.Signalled(J, 1, events.KEYS)).is_paused
+    assert row(*UP, PAUSED, events.Signalled(J, 1, "HUP"))._replace(sent="") == row(*UP)
+
+
 @pytest.mark.parametrize(
     "fact",
     [
         events.Cleared(J),
+        events.Requested("stop", (J,), BY),
+        events.Degraded("the log file", "No space left on device", J),
+        events.Recovered("the log file", "", J),
+        events.TookOver(78, "1", "the runner before ended by signal 9", 0.3),
         events.Skipped(9),
         events.Answered(J, 1, "Sure?"),
         events.Relieved(J, "output lines", 1, 2, 3),

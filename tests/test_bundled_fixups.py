@@ -23,6 +23,7 @@ from typing import Any, NamedTuple
 import pytest
 
 from zap import config
+from zap.child import identity
 from zap.fixup import Filled, Triage, check, failed_examples, fill
 from zap.plan import Fixup
 
@@ -183,6 +184,33 @@ def test_a_job_of_another_zap_that_still_runs_is_left_alone(tmp_path: Path) -> N
 def test_a_leftover_of_a_zap_that_is_gone_is_stopped(tmp_path: Path) -> None:
     with listener(tags=TAGS | {"ZAP_RUNNER": str(dead_pid())}) as (process, port):
         assert heal("port-in-use", node_says(port), tmp_path, TAGS | {"ZAP_RUNNER": str(os.getpid())}).code == 0
+        assert process.wait(10) == -signal.SIGTERM
+
+
+def test_a_job_whose_keeper_lives_is_left_alone_though_its_runner_does_not(tmp_path: Path) -> None:
+    kept = {"ZAP_KEEPERS": f"{identity(os.getpid())},{dead_pid()}.1", "ZAP_RUNNER": str(dead_pid())}
+    with listener(tags=TAGS | kept) as (process, port):
+        healing = heal("port-in-use", node_says(port), tmp_path, TAGS | {"ZAP_KEEPERS": f"{dead_pid()}.2"})
+        assert process.poll() is None
+        assert (healing.code, "which is not of this job" in healing.said) == (1, True)
+
+
+@pytest.mark.parametrize("kept", ["{me}.1", "{dead}.1,{dead}.2", "{dead}.0"])
+def test_a_leftover_whose_keepers_are_gone_is_stopped_though_one_of_their_numbers_lives(
+    kept: str, tmp_path: Path
+) -> None:
+    tags = TAGS | {"ZAP_KEEPERS": kept.format(me=os.getpid(), dead=dead_pid()), "ZAP_RUNNER": str(os.getpid())}
+    with listener(tags=tags) as (process, port):
+        healing = heal("port-in-use", node_says(port), tmp_path, TAGS | {"ZAP_KEEPERS": identity(os.getpid())})
+        assert healing.code == 0, healing.said
+        assert process.wait(10) == -signal.SIGTERM
+
+
+def test_a_leftover_of_an_earlier_run_under_the_same_keeper_is_stopped(tmp_path: Path) -> None:
+    keeper = identity(os.getpid())
+    with listener(tags=TAGS | {"ZAP_KEEPERS": f"{keeper},{dead_pid()}.1"}) as (process, port):
+        mine = TAGS | {"ZAP_KEEPERS": f"{keeper},{dead_pid()}.2"}
+        assert heal("port-in-use", node_says(port), tmp_path, mine).code == 0
         assert process.wait(10) == -signal.SIGTERM
 
 

@@ -17,7 +17,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from tests.served import IDLE, own_zap, place, serving
+from tests.served import IDLE, children, own_zap, place, serving
 from tests.zap import DEADLINE, Zap, wait_until
 from zap import address, client, dial, events, frame, nursery, requests
 from zap.address import NoRunner
@@ -193,13 +193,15 @@ def test_when_the_runner_dies_everyone_who_waits_is_told(zap: Zap) -> None:
         watches = [dialled.watch(None) for _ in range(3)]
         for watch in watches:
             await anext(watch)
-        os.kill(pid, signal.SIGSTOP)
+        (runner,) = children(pid)
+        os.kill(runner, signal.SIGSTOP)
         calls = [dialled.tail("s/j"), dialled.plan(), dialled.ask(requests.Note("x"))]
         waiting = [asyncio.create_task(call) for call in calls]
         waiting += [asyncio.create_task(exhaust(watch)) for watch in watches]
         for _ in range(10):
             await asyncio.sleep(0)
-        os.kill(pid, signal.SIGKILL)
+        for each in (pid, runner):  # else its keeper would start another, or it would be the next keeper
+            os.kill(each, signal.SIGKILL)
         async with asyncio.timeout(DEADLINE):
             told = await asyncio.gather(*waiting, return_exceptions=True)
             told.append(await settled(asyncio.create_task(dialled.plan())))

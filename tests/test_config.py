@@ -354,6 +354,62 @@ def test_ready_of_the_file_is_replaced_by_that_of_a_job(folder: Folder) -> None:
     assert [job.when_need_fails for job in jobs] == ["skip", "wait"]
 
 
+@pytest.mark.parametrize(
+    ("written", "expected"),
+    [
+        ("{}", plan.Limits()),
+        ("{memory: 1M}", plan.Limits(memory=plan.MIB)),
+        ("{memory: 2GiB, cpu: 0.5, pids: 2}", plan.Limits(2048 * plan.MIB, 0.5, 2)),
+        ("{files: 1024, nice: -20, oom_score: -1000}", plan.Limits(files=1024, nice=-20, oom_score=-1000)),
+        ("{cpu: 16, nice: 19, oom_score: 1000}", plan.Limits(cpu=16, nice=19, oom_score=1000)),
+        ("{memory: '${MOST:-64M}'}", plan.Limits(memory=64 * plan.MIB)),
+    ],
+)
+def test_limits(folder: Folder, written: str, expected: plan.Limits) -> None:
+    assert folder.job(f"commands: ls\nlimits: {written}").limits == expected
+
+
+def test_where_a_job_runs(folder: Folder) -> None:
+    job = folder.job("commands: ls\nuser: nobody\ngroup: 7\numask: 027\nprivate_tmp: true\nnetwork: none\ncwd: /srv")
+    assert (job.user, job.group, job.umask, job.private_tmp, job.network) == ("nobody", "7", 0o27, True, "none")
+    plain = folder.job("ls")
+    assert (plain.user, plain.group, plain.umask, plain.private_tmp, plain.network) == (None, None, None, False, "host")
+
+
+def test_limits_of_the_file_are_replaced_by_those_of_a_job(folder: Folder) -> None:
+    jobs = folder.load(
+        "defaults: {limits: {memory: 1M, nice: 5}, umask: '077', network: none, user: nobody}\n"
+        "systems: {web: {a: ls, b: {commands: ls, limits: {nice: 0}, network: host, user: 0}}}\n"
+    ).plan.jobs
+    assert [job.limits for job in jobs] == [plan.Limits(memory=plan.MIB, nice=5), plan.Limits(nice=0)]
+    assert [(job.umask, job.network, job.user) for job in jobs] == [(0o77, "none", "nobody"), (0o77, "host", "0")]
+
+
+@pytest.mark.parametrize(
+    ("written", "expected"),
+    [
+        ("api.log", plan.Log("HERE/api.log")),
+        ("'../{system}/{job}-{job}.log'", plan.Log("HERE/web/api-api.log")),
+        ("~/api.log", plan.Log("/home/me/api.log")),
+        ("/var/log/api.log", plan.Log("/var/log/api.log")),
+        ("{file: a, size: 64k, keep: 0, compress: false}", plan.Log("HERE/a", 64 * plan.KIB, 0, False)),
+    ],
+)
+def test_log(folder: Folder, written: str, expected: plan.Log) -> None:
+    """A relative file is in the job's folder."""
+    here = str(folder.path / "deep").replace("/deep", "" if written.startswith("'..") else "/deep")
+    log = folder.job(f"commands: ls\ncwd: deep\nlog: {written}").log
+    assert log == expected._replace(file=expected.file.replace("HERE", here))
+
+
+def test_each_job_has_a_log_of_its_own_by_the_defaults(folder: Folder) -> None:
+    jobs = folder.load(
+        "defaults: {log: {file: 'logs/{system}/{job}.log', keep: 1}}\nsystems: {web: {a: ls, b: ls}, db: {a: ls}}\n"
+    ).plan.jobs
+    logs = folder.path / "logs"
+    assert [job.log for job in jobs] == [plan.Log(f"{logs}/{name}.log", keep=1) for name in ("web/a", "web/b", "db/a")]
+
+
 @pytest.mark.parametrize("restart", ["never", "on-failure"])
 def test_ready_by_exit_is_for_jobs_that_end(folder: Folder, restart: str) -> None:
     assert folder.job(f"commands: ls\nready: exit\nrestart: {restart}").ready.by == "exit"

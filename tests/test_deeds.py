@@ -60,6 +60,42 @@ def test_of_a_system_those_are_stopped_that_are_up(ann: Person) -> None:
     assert asked(ann) == [requests.Start((API, WORKER, ASSETS))], "not what is only started by its name"
 
 
+def test_a_job_is_paused_and_goes_on(ann: Person) -> None:
+    ann.presses("P")
+    assert (asked(ann), said(ann)) == ([requests.Pause((API,))], "pausing web/api")
+    ann.hears(events.Paused(API, 2))
+    ann.presses("right")
+    assert said(ann).startswith("P resume")
+    ann.presses("P")
+    assert (asked(ann), said(ann)) == ([requests.Resume((API,))], "letting go on: web/api")
+    ann.hears(events.Resumed(API, 2))
+    ann.presses("right")
+    assert "resume" not in said(ann)
+    go_to(ann, BACKUP)
+    ann.presses("P")
+    assert (asked(ann), said(ann)) == ([], "nobody is there to be paused")
+
+
+def test_of_a_system_those_are_paused_that_go_on_and_when_none_does_all_go_on(ann: Person) -> None:
+    ann.hears(*runs(WORKER, "true", epoch=2), events.Paused(WORKER, 2))
+    ann.presses("home", "P")
+    assert asked(ann) == [requests.Pause((API,))]
+    ann.hears(events.Paused(API, 2))
+    ann.presses("P")
+    assert asked(ann) == [requests.Resume((API, WORKER))]
+
+
+def test_another_zap_takes_over_or_it_is_told_why_not(ann: Person) -> None:
+    ann.presses("ctrl u")
+    assert (asked(ann), said(ann)) == ([requests.Upgrade()], "another runner takes over")
+    ann.hears(events.TookOver(4800, "1.1", "an upgrade was asked for by process 9 of user 1", 0.2))
+    assert said(ann) == "another runner goes on: an upgrade was asked for by process 9 of user 1"
+    ann.session.refusal = "the zap that is installed now cannot take over: something is missing"
+    ann.presses("ctrl u")
+    assert said(ann) == "zap was not upgraded"
+    assert ann.sees("· the zap that is installed now cannot take over: something is missing")
+
+
 def test_an_action_is_for_the_job_whose_output_has_the_focus(ann: Person) -> None:
     ann.presses("|", "end")
     ann.desk.at = 1
@@ -529,6 +565,15 @@ def test_an_event_without_a_line_leads_to_its_time(ann: Person) -> None:
     ann.presses("enter")
     assert ann.sees("data/cache")
     assert ann.sees("▸ * said later")
+
+
+def test_what_somebody_has_asked_for_one_job_leads_to_it(ann: Person) -> None:
+    by = "process 9 of user 1"
+    ann.hears(events.Requested("stop", (DATABASE,), by), events.Requested("stop", (DATABASE, CACHE), by))
+    ann.presses("l", "up", "enter")
+    assert ann.desk.output_here.job == DATABASE
+    ann.presses("l", "end", "enter")
+    assert said(ann) == "this event is of no job"
 
 
 def test_an_event_of_no_job_leads_nowhere(ann: Person) -> None:

@@ -7,7 +7,9 @@ from __future__ import annotations
 
 import contextlib
 import json
+import os
 import re
+import signal
 import sys
 from collections.abc import Iterator
 from pathlib import Path
@@ -23,6 +25,8 @@ EXPLAINED = Path(__file__).parent / "explained.txt"
 TIME = re.compile(r"\d+(\.\d+)? (ms|s|min|h)\b( \d+ (s|min)\b)?")
 TIMES = re.compile(r", \d+ times,")
 COUNT = re.compile(r"\d+(?=/1000)")
+STOPPED = re.compile(r"process \d+ was")
+BY = re.compile(r"process \d+ of user \d+")
 
 IGNORES_HUP = IGNORES_TERM.replace("TERM", "TERM HUP")
 PLAN = f"""
@@ -38,6 +42,7 @@ systems:
     two: {{commands: never, needs: [runs/command, {{job: up/plain, for: done}}]}}
     of-one-that-waits: {{commands: never, needs: two}}
     of-one-in-backoff: {{commands: never, needs: rests/backoff}}
+    of-one-that-is-paused: {{commands: never, needs: {{job: up/paused, for: done}}}}
     in-vain: {{commands: never, needs: rests/failed}}
     in-vain-of-one-that-waits: {{commands: never, needs: in-vain}}
     in-vain-of-one-that-is-stopped: {{commands: never, needs: {{job: rests/stopped, for: done}}}}
@@ -62,6 +67,8 @@ systems:
       commands: exec sleep 1000
       health: {{command: echo it has a fever; exit 1, every: 100ms, fails: 1000}}
     deaf: {{commands: exec sleep 1000, ping: {{after: 100ms, command: exit 1, timeout: 100ms, fails: 1000}}}}
+    paused: ['true', exec sleep 1000]
+    halted: exec sleep 1000
   ends:
     held: exec sleep 1000
     asked: {{commands: "{IGNORES_TERM}", ready: {{line: ready}}, needs: held}}
@@ -145,6 +152,8 @@ NEWS = {
     "up/says": "status",
     "up/unhealthy": "probed",
     "up/deaf": "probed",
+    "up/paused": "is_paused",
+    "up/halted": "is_paused",
     "ends": "sent",
     "ends/held": "leavers",
     "ends/by-its-hook": "hook",
@@ -165,10 +174,13 @@ def zap(tmp_path: Path) -> Iterator[Zap]:
 
 def bring_about(zap: Zap, heard: Heard) -> None:
     """Every state, and what is told of it."""
-    for job in (*(f"ends/{name}" for name in (*ENDING, "follows")), "rests/stopped", "rests/stopped-with-its-need"):
+    up = ("rests/stopped", "rests/stopped-with-its-need", "up/paused", "up/halted")
+    for job in (*(f"ends/{name}" for name in (*ENDING, "follows")), *up):
         heard.became(job, "ready")
     wait_until(lambda: heard.rows()["ends/left-behind"]["lines"], "the one that is left behind to ignore TERM")
     (zap.folder / "go").touch()
+    assert zap.run("pause", "up/paused").returncode == 0
+    os.kill(heard.pids()["up/halted"], signal.SIGSTOP)
     ending = [f"ends/{name}" for name in ENDING]
     assert zap.run("stop", *ending, "rests/stopped", "--no-wait").returncode == 0
     with contextlib.suppress(AssertionError):  # which jobs is told better here
@@ -205,6 +217,7 @@ def test_why_tells_of_every_state_as_it_did(zap: Zap, request: pytest.FixtureReq
             assert zap.run("down", "--now").returncode == 0
     assert (done.returncode, done.stderr) == (0, "")
     now = COUNT.sub("_", TIMES.sub(",", TIME.sub("_", done.stdout))).replace(str(zap.folder), "…")
+    now = STOPPED.sub("process _ was", BY.sub("process _ of user _", now))
     if request.config.getoption("--update-screens"):
         EXPLAINED.write_text(now, encoding="utf-8")
     before = EXPLAINED.read_text(encoding="utf-8") if EXPLAINED.exists() else ""

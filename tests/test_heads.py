@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from tests.recorded import shown
 from tests.test_output import ROW, numbered
-from zap.events import Lack, Probed, State
+from zap.events import Degraded, Lack, Probed, State
 from zap.events import Row as JobRow
 from zap.matcher import Search
 from zap.tui import heads, text
@@ -100,6 +100,8 @@ SICK = Probed("web/api", 1, "health", False, "http http://localhost/", "503 Serv
         ),
         (ROW._replace(state=State.STOPPING, probed=(SICK,), why="unwell"), "stopping · unwell"),
         (ROW._replace(state=State.DONE, pid=0, status="serving"), "done"),
+        (ROW._replace(is_paused=True, why="by process 9 of user 1"), "paused · by process 9 of user 1"),
+        (ROW._replace(state=State.READY, is_paused=True, status="serving"), "paused · serving"),
     ],
 )
 def test_of_a_job_is_told_whom_it_waits_for_and_how_well_it_is(row: JobRow, said: str) -> None:
@@ -110,6 +112,25 @@ def test_what_somebody_has_to_look_after_looks_so() -> None:
     assert look(ROW._replace(state=State.WAITING, lacks=LACKS), "waiting") == "bad"
     assert look(ROW._replace(state=State.WAITING, lacks=LACKS[:3]), "waiting") == "-"
     assert look(ROW._replace(state=State.READY, probed=(SICK,)), "503") == "warn"
+    assert look(ROW._replace(is_paused=True), "paused") == "state paused"
+
+
+FULL = Degraded("the journal", "No space left on device")
+
+
+@pytest.mark.parametrize(
+    ("degraded", "columns", "said"),
+    [
+        ([], 40, ""),
+        ([FULL], 40, " ⚠ the journal: No space left on device "),
+        ([FULL], 20, " ⚠ the journal: No… "),
+        ([FULL, FULL._replace(what="the log file", job="web/api")], 60, " ⚠ the journal, the log file of web/api "),
+    ],
+)
+def test_what_zap_goes_on_without_is_told_in_the_room_that_there_is(
+    degraded: list[Degraded], columns: int, said: str
+) -> None:
+    assert plain(heads.lasting(degraded, columns, UNICODE)) == said
 
 
 def test_what_one_searches_goes_before_what_may_be_long() -> None:

@@ -53,6 +53,12 @@ def facts_of(job: str) -> st.SearchStrategy[events.Fact]:
         st.sampled_from(
             [
                 events.Cleared(job),
+                events.Paused(job, 1, "why\x1b[2J\n"),
+                events.Resumed(job, 1),
+                events.Degraded("the log file", "買\x1b[2J\n", job),
+                events.Recovered("the log file", "", job),
+                events.Requested("stop", (job,), "process 9 of user 1"),
+                events.TookOver(9, "1", "why\x1b[2J\n", 0.3),
                 Proposed(job, 1, "free-port", 1, ("one two", "rm \x1b]0;\x07 three\n" * 9), ("sudo",)),
                 events.FixStarted(job, 1, "free-port", ("one",)),
                 events.Fixed(job, 1, "free-port", 2.0, True),
@@ -331,6 +337,41 @@ def test_what_happens_elsewhere_is_told_while_one_reads(ann: Person) -> None:
     ann.hears(became(BACKUP, State.FAILED, "exit 1 again", exit=Status(1)))
     assert "data/backup ✗ failed: exit 1 again" in ann.screen[-2]
     assert [row[OUTPUT:] for row in ann.screen[:-2]] == [row[OUTPUT:] for row in before]
+
+
+FULL = events.Degraded("the journal", "No space left on device")
+TOOK_OVER = events.TookOver(9, "1", "the runner before ended by signal 9", 0.3)
+
+
+def test_what_zap_goes_on_without_is_told_until_it_works_again(ann: Person) -> None:
+    ann.hears(FULL, became(DATABASE, State.DONE))
+    assert "data/database ✓ done" in ann.screen[-2]
+    assert ann.screen[-2].endswith("⚠ the journal: No space left on device ")
+    assert ann.attrs_of("No space left") == {"notice bad"}
+    ann.hears(FULL, events.Degraded("the log file", "Permission denied", API))
+    assert ann.screen[-2].endswith("⚠ the journal, the log file of web/api ")
+    ann.hears(events.Recovered("the journal", "12 events are missing"))
+    assert ann.screen[-2].endswith("⚠ the log file of web/api: Permission denied ")
+    ann.hears(events.Recovered("the log file", "", API))
+    assert ann.screen[-2].strip().endswith("web/api ⚠ the log file works again")
+
+
+def test_that_another_runner_has_taken_over_is_told_but_not_instead_of_what_went_wrong(ann: Person) -> None:
+    ann.hears(TOOK_OVER)
+    assert ann.screen[-1].strip() == "another runner goes on: the runner before ended by signal 9"
+    ann.presses("down")
+    assert "another runner" not in ann.screen[-1]
+    ann.session.refusal = "nobody knows whether this was done"
+    ann.presses("R")
+    ann.hears(TOOK_OVER)
+    assert ann.screen[-1].strip() == "nobody knows whether this was done"
+
+
+def test_what_somebody_asks_for_is_told_by_what_follows(ann: Person) -> None:
+    ann.hears(events.Requested("stop", (DATABASE,), "process 9 of user 1"))
+    assert not ann.sees("asked for by")
+    ann.presses("l")
+    assert ann.sees("stop data/database: asked for by process 9 of user 1")
 
 
 def test_what_one_has_looked_at_is_no_longer_new(ann: Person) -> None:

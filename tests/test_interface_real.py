@@ -197,10 +197,108 @@ def test_a_terminal_that_is_closed_takes_only_the_interface_with_it(zap: Zap) ->
     assert is_alive(api)
 
 
-def test_killing_the_runner_is_told_and_gives_the_terminal_back(zap: Zap) -> None:
+TICKS = """
+systems:
+  web:
+    ticks: 'echo $$ >pid; i=0; while read word; do while :; do i=$((i+1)); echo "tick $i."; sleep 0.05; done; done'
+"""
+
+
+def ticks(tmux: Tmux) -> list[int]:
+    """Those that show."""
+    return [int(number) for number in re.findall(r"tick (\d+)\.", tmux.text())]
+
+
+def wait_ticks(tmux: Tmux, least: int) -> list[int]:
+    """Until this one shows, or a later one, and each that shows is the one after that before it."""
+
+    def is_so() -> bool:
+        found[:] = ticks(tmux)
+        return max(found, default=0) >= least and found == list(range(found[0], found[-1] + 1))
+
+    found: list[int] = []
+    wait_until(is_so, f"tick {least}, and all before it")
+    return found
+
+
+def test_a_runner_that_is_killed_is_followed_by_another_and_the_screen_goes_on(zap: Zap) -> None:
+    zap.write(TICKS)
+    with opened(zap) as tmux:
+        ticking, killed = pid_of_api(zap), running(zap)
+        assert zap.run("send", "ticks", "go").returncode == 0
+        seen = wait_ticks(tmux, 20)
+        os.kill(killed, signal.SIGKILL)
+        tmux.wait("another runner goes on: the runner before ended by signal 9")
+        seen = wait_ticks(tmux, seen[-1] + 20)
+        upgraded = running(zap)
+        tmux.press("C-u")
+        tmux.wait("another runner goes on: an upgrade was asked for by process")
+        newest = wait_ticks(tmux, seen[-1] + 20)[-1]
+        assert len({killed, upgraded, running(zap)}) == 3
+        assert is_alive(ticking)
+        tmux.press("P")
+        tmux.wait("⏸ ticks")
+        tmux.press("Tab", "Home")
+        tmux.wait("tick 1.")
+        seen = wait_ticks(tmux, 1)
+        while seen[-1] < newest:  # every one of them is there, and once
+            tmux.press("NPage")
+            page = wait_ticks(tmux, seen[-1] + 1)
+            assert page[0] <= seen[-1] + 1
+            seen = page
+
+
+def test_what_is_typed_while_the_runner_is_replaced_is_told_of(zap: Zap) -> None:
+    """Nobody knows whether it was typed, and nothing is ever typed twice."""
+    with opened(zap) as tmux:
+        type_into(tmux, "web/api")
+        stopped = running(zap)
+        os.kill(stopped, signal.SIGSTOP)
+        tmux.type("x")
+        tmux.press("Enter")
+        os.kill(stopped, signal.SIGKILL)
+        tmux.wait("another runner has taken over meanwhile, and nobody knows whether this was done")
+        tmux.type("y")
+        tmux.press("Enter")
+        tmux.wait("heard")
+        assert "heard xx" not in tmux.text()
+
+
+COMPLAINS = """
+import os, sys, threading, time
+def complain():
+    while not os.path.exists("complain"):
+        time.sleep(0.01)
+    os.write(2, b"a library complains\\n")
+    os.rename("complain", "complained")
+if "attach" in sys.orig_argv:
+    threading.Thread(target=complain, daemon=True).start()
+"""
+
+
+def test_a_note_that_is_lost_with_the_runner_does_not_end_the_interface(zap: Zap) -> None:
+    assert zap.run("up").returncode == 0
+    zap.write(COMPLAINS, "complains/sitecustomize.py")
+    with opened(zap, "PYTHONPATH=complains zap attach") as tmux:
+        runner = psutil.Process(running(zap))
+        runner.suspend()
+        (zap.folder / "complain").touch()
+        wait_until((zap.folder / "complained").exists, "the complaint")
+        tmux.press("?")
+        tmux.wait("everywhere")
+        tmux.press("Escape")
+        runner.kill()
+        tmux.wait("another runner goes on")
+
+
+def test_killing_the_runner_and_its_keeper_is_told_and_gives_the_terminal_back(zap: Zap) -> None:
     with opened(zap, "stty -a >before; zap; echo code $? >code; stty -a >after") as tmux:
-        api = pid_of_api(zap)
-        os.kill(running(zap), signal.SIGKILL)
+        api, runner = pid_of_api(zap), psutil.Process(running(zap))
+        keeper = runner.parent()
+        assert keeper and "keeper.py" in " ".join(keeper.cmdline())
+        runner.suspend()  # so that it does not become the next keeper
+        keeper.kill()
+        runner.kill()
         tmux.wait("the runner is gone")
         assert zap.wait_file("code") == "code 3\n"
         assert zap.wait_file("after") == zap.wait_file("before")

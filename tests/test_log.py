@@ -82,6 +82,15 @@ def test_an_event_is_told_with_its_time_its_job_and_its_cause() -> None:
         (events.Reloaded(("web/new",)), "ok"),
         (events.Reloaded(), "ok"),
         (events.NotReloaded("jobs.yaml:1:1: what?"), "notice bad"),
+        (events.Paused(API, 1), "state paused"),
+        (events.Resumed(API, 1), "notice"),
+        (events.Requested("stop", (API,), "process 9 of user 1"), "notice"),
+        (events.Degraded("the journal", "No space left on device"), "notice bad"),
+        (events.Recovered("the journal"), "ok"),
+        (events.Jumped(3600.0), "warn"),
+        (events.Slept(3600.0), "warn"),
+        (events.Left((API,), 3), "warn"),
+        (events.TookOver(9, "1", "the runner before ended by signal 9", 0.3), "warn"),
     ],
 )
 def test_how_grave_it_is_shows(fact: Fact, look: str) -> None:

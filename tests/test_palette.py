@@ -18,7 +18,7 @@ stream err, stream zap, gutter, time, hit, hit now, selection, badge lines, badg
 notice bad, notice fix, dialog, dialog title, dialog key, input, prompt, ok, bad, warn, fix, busy, off, match
 """
 SURFACES = ("bar", "dialog", "selected", "selected focus", "selection", "input")
-ALL = [name.strip() for name in NAMES.split(",")] + [f"state {state}" for state in State]
+ALL = [name.strip() for name in NAMES.split(",")] + [f"state {state}" for state in (*State, "paused")]
 
 Rgb = tuple[int, int, int]
 
@@ -112,6 +112,7 @@ def test_without_colour_what_matters_stands_out_still(theme: str) -> None:
         ("state failed", "state backoff"),
         ("state waiting", "state stopped"),
         ("state waiting", "state ready"),
+        *((f"state {state}", "state paused") for state in State),
         ("hit", "hit now"),
         ("stream err", "text"),
         ("stream zap", "text"),
@@ -172,7 +173,7 @@ def test_glyphs_take_one_cell_and_the_wrench_two(glyphs: Glyphs) -> None:
 @pytest.mark.parametrize("glyphs", [UNICODE, ASCII], ids=["unicode", "ascii"])
 def test_every_state_has_a_glyph_of_its_own(glyphs: Glyphs) -> None:
     assert set(glyphs.states) == set(State)
-    assert len(set(glyphs.states.values())) == len(State)
+    assert len({*glyphs.states.values(), glyphs.paused}) == len(State) + 1
     assert glyphs.open != glyphs.shut
     assert glyphs.checked != glyphs.unchecked
     assert len({glyphs.fixup, glyphs.error, glyphs.lines}) == 3

@@ -152,4 +152,6 @@ def test_without_a_runtime_folder_each_person_has_one_of_their_own() -> None:
     ],
 )
 def test_a_runners_log_is_where_the_xdg_says(environ: dict[str, str], file: str) -> None:
+    """And with it all that is kept of a plan."""
     assert paths.log_file(environ, "abc") == file
+    assert paths.state_folder(environ, "abc") == os.path.dirname(file)

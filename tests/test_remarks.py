@@ -9,7 +9,7 @@ import pytest
 from zap import events
 from zap.events import Fact, State, Status
 from zap.plan import Need
-from zap.remarks import headline, remark, seconds, told
+from zap.remarks import doing, headline, remark, seconds, told
 
 J = "web/api"
 
@@ -85,6 +85,26 @@ SAID: list[tuple[Fact, str | None]] = [
         "⚠ output lines: 30,000 over 20,000/s for 3.0 s; be quiet",
     ),
     (events.Relieved(J, "output lines", 12.4, 20000.0, 3.0), "⚠ output lines: relieved, 12/s"),
+    (
+        events.Requested("stop", (J, "s/b"), "process 4711 of user 1000"),
+        "stop web/api, s/b: asked for by process 4711 of user 1000",
+    ),
+    (events.Requested("close", (), "signal TERM"), "close all: asked for by signal TERM"),
+    (events.Paused(J, 1), "⏸ paused"),
+    (events.Paused(J, 1, "process 77 was stopped by a signal"), "⏸ paused: process 77 was stopped by a signal"),
+    (events.Resumed(J, 1), "▶ resumed"),
+    (events.Degraded("the journal", "No space left on device"), "⚠ the journal: No space left on device"),
+    (events.Recovered("the journal"), "⚠ the journal works again"),
+    (events.Recovered("the log file", "12 lines are missing", J), "⚠ the log file works again; 12 lines are missing"),
+    (events.Jumped(-3600.0), "the clock was set back by 1 h 0 min"),
+    (events.Jumped(2.0), "the clock was set forwards by 2.0 s"),
+    (events.Slept(125.4), "the machine was asleep for 2 min 5 s"),
+    (events.Left((J,), 1), "1 process of web/api, left behind by a runner that is gone: ended"),
+    (events.Left((J, "s/b"), 3), "3 processes of web/api, s/b, left behind by a runner that is gone: ended"),
+    (
+        events.TookOver(4712, "1.0", "the runner before ended by signal 9", 0.3),
+        "process 4712 took over after 300 ms: the runner before ended by signal 9; the jobs went on",
+    ),
     (events.Opened("/jobs.yaml", 1, "1"), None),
     (events.Skipped(3), None),
     (events.Closed(), None),
@@ -162,3 +182,11 @@ def test_a_duration_is_said_as_a_person_says_it(value: float, said: str) -> None
 )
 def test_of_a_command_the_first_line_is_shown(command: str, shown: str) -> None:
     assert headline(command) == shown
+
+
+def test_what_goes_on_is_told_with_its_command_and_how_long() -> None:
+    row = events.Row(J, 2, State.READY, 1, since=88.0, pid=77, command=2, text="npm ci\nls")
+    assert doing(row, 100.0) == "web/api ready 2/2 npm ci … for 12.0 s"
+    assert doing(row._replace(is_paused=True), 100.0) == "web/api paused 2/2 npm ci … for 12.0 s"
+    waiting = events.Row(J, 2, State.WAITING, lacks=(events.Lack("s/db", "ready"), events.Lack("s/b", "done")))
+    assert doing(waiting, 100.0) == "web/api waits for s/db, s/b"

@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 
 from zap.plan import (
+    MIB,
     Answer,
     Backoff,
     Bound,
@@ -13,6 +14,8 @@ from zap.plan import (
     Health,
     Hooks,
     Job,
+    Limits,
+    Log,
     Match,
     Need,
     Ping,
@@ -55,6 +58,12 @@ DECISIVE: dict[str, object] = {
     "answers": (Answer("sure?", "yes"),),
     "ready": Ready(by="notify"),
     "watchdog": 5.0,
+    "limits": Limits(memory=MIB),
+    "user": "nobody",
+    "group": "7",
+    "umask": 0o27,
+    "private_tmp": True,
+    "network": "none",
 }
 GENTLE: dict[str, object] = {
     "title": "another",
@@ -73,6 +82,7 @@ GENTLE: dict[str, object] = {
     "health": Health(PROBE),
     "ping": Ping(7.0, command="ask"),
     "hooks": Hooks("make ready"),
+    "log": Log("/srv/log"),
 }
 
 

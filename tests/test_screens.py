@@ -225,6 +225,23 @@ def something_happened_elsewhere(ann: Person) -> None:
     ann.hears(became(DATABASE, State.BACKOFF, "killed by KILL", seconds=1.0, exit=Status(None, "KILL")))
 
 
+def paused(ann: Person) -> None:
+    ann.hears(events.Paused(API, 2, "process 4721 was stopped by a signal"))
+
+
+def something_that_zap_goes_on_without(ann: Person) -> None:
+    ann.hears(events.Degraded("the journal", "No space left on device"))
+    ann.hears(events.Probed(API, 2, "health", True, "tcp localhost:8080", "connected"))
+
+
+def another_runner(ann: Person) -> None:
+    ann.hears(events.Jumped(-3600.0), events.Slept(7200.0), events.Left((API,), 2))
+    ann.hears(events.Requested("stop", (CACHE, WORKER), "process 4799 of user 1000"))
+    ann.hears(events.TookOver(4800, "1.0", "the runner before ended by signal 9", 0.3))
+    ann.presses("l")
+    ann.hears(events.TookOver(4801, "1.1", "an upgrade was asked for by process 4799 of user 1000", 0.2))
+
+
 def refused(ann: Person) -> None:
     ann.session.refusal = "zap is ending: it takes no more requests"
     ann.presses("R")
@@ -279,9 +296,9 @@ def fixups_of_which_one_asks(ann: Person) -> None:
 
 
 def states() -> Recorded:
-    names = [f"all/{state}" for state in State]
+    names = [f"all/{state}" for state in (*State, "paused")]
     session = Recorded(plan(*(job(name, "one", "two", "three") for name in names)))
-    for name, state in zip(names, State, strict=True):
+    for name, state in zip(names, (*State, State.READY), strict=True):
         for fact in runs(name, "one", "two"):
             session.tell(fact)
         why = "asked to" if state is State.STOPPING else "exit 3"
@@ -291,6 +308,7 @@ def states() -> Recorded:
             session.tell(became(name, state, why, seconds=4.0, exit=status))
         else:
             session.tell(became(name, state, why))
+    session.tell(events.Paused("all/paused", 1))
     session.tell(events.Measured(tuple(Load(name, 1.6, 34 * MIB, 2) for name in names)))
     session.now += 42
     return session
@@ -484,7 +502,8 @@ VIEWS = (
     *(View(do) for do in (helping_scrolled, signals, fixups, no_fixups, quitting, overwriting, narrowing, narrowed)),
     *(View(do) for do in (narrowed_to_nothing, sorted_by_state, sorted_by_memory, folded, unseen, refused, zaps_log)),
     *(View(do) for do in (something_happened_elsewhere, typing_into_a_job, a_program_that_fills_the_screen, approval)),
-    *(View(do) for do in (why_of_a_system, approval_scrolled, fixups_of_which_one_asks)),
+    *(View(do) for do in (why_of_a_system, approval_scrolled, fixups_of_which_one_asks, paused)),
+    *(View(do) for do in (something_that_zap_goes_on_without, another_runner)),
     View(every_state, states),
     View(every_state_in_ascii, states, {"glyphs": ASCII}),
     *(View(do, needing) for do in (waiting, becoming_ready, unwell, held)),

@@ -62,7 +62,7 @@ def ready(served: Served, job: str = "s/j") -> None:
 def test_a_call_is_answered_under_its_id_and_a_mistake_with_what_it_is(zap: Zap) -> None:
     with serving(zap) as served, Speaker(served.folder) as one:
         assert one.hello["protocol"] == frame.PROTOCOL
-        assert (one.hello["plan"], one.hello["pid"]) == (str(zap.folder / "jobs.yaml"), served.process.pid)
+        assert (one.hello["plan"], one.hello["pid"]) == (str(zap.folder / "jobs.yaml"), served.pid)
         assert one.asks("plan")["result"]["path"] == str(zap.folder / "jobs.yaml")
         assert one.asks("start", jobs=["s/x"]) == {"id": 1, "error": "there is no job s/x", "code": 2}
         assert one.asks("send", jobs=["s/j"], txt="") == {

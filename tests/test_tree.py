@@ -20,6 +20,7 @@ from zap.tui.tree import TURNS, Entry, Seen, Tree, age, count, size, step
 API, WORKER, DATABASE, SHELL = "web/api", "web/worker", "data/database", "tools/psql"
 
 
+PAUSED = events.Paused(API, 1)
 SICK = Probed(API, 1, "health", False, "tcp localhost:80", "connection refused", 2, 3)
 
 
@@ -108,6 +109,9 @@ def test_the_first_job_is_selected() -> None:
         ([became(API, State.FAILED, exit=Status(None, "KILL"))], "✗ api killed by KILL"),
         ([became(API, State.FAILED, "no shell")], "✗ api failed"),
         ([*runs(API, epoch=3)], "◐ api ↺2 0s"),
+        ([*runs(API, "cd api"), became(API, State.READY), PAUSED], "⏸ api 1/3 paused 0s"),
+        ([*runs(API), PAUSED, events.Resumed(API, 1)], "◐ api 0s"),
+        ([became(API, State.FAILED, exit=Status(None, "KILL", "memory"))], "✗ api out of memory"),
     ],
 )
 def test_how_a_job_is(facts: list[Fact], said: str) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import json
+import os
 import re
 import shlex
 import signal
@@ -19,6 +20,9 @@ import pytest
 from tests.programs import IGNORES_TERM, SETSID_ESCAPES
 from tests.terminal import Terminal
 from tests.zap import DEADLINE, Zap, is_alive, wait_until
+from zap.events import Degraded, Event
+from zap.verbs import history
+from zap.wire import event_to_plain
 
 # A runner that nobody changes: its jobs have said what they say, and are as they will be.
 PLAN = r"""
@@ -107,6 +111,9 @@ ALL = {
     "restart": ["web"],
     "wait": ["web"],
     "signal": ["HUP", "web"],
+    "pause": ["web"],
+    "resume": ["web"],
+    "upgrade": [],
     "send": ["ear", "text"],
     "fix": ["web/api"],
     "why": [],
@@ -134,7 +141,7 @@ def test_every_verb_is_about_the_plan_that_is_named(still: Zap, zap: Zap, verb: 
     assert named in refused(still, "-f", named, verb, *ALL[verb], code=3)
 
 
-@pytest.mark.parametrize("verb", ["ps", "logs", "start", "stop", "restart", "wait", "why", "tree"])
+@pytest.mark.parametrize("verb", ["ps", "logs", "start", "stop", "restart", "pause", "resume", "wait", "why", "tree"])
 def test_an_unknown_name_is_told_with_a_near_one(still: Zap, verb: str) -> None:
     assert refused(still, verb, "bach") == "no system or job is called bach — did you mean batch?\n"
     assert refused(still, verb, "web", "api") == "more than one job is called api: more/api, web/api\n"
@@ -143,7 +150,10 @@ def test_an_unknown_name_is_told_with_a_near_one(still: Zap, verb: str) -> None:
 DEAR = ["asyncio", "yaml", "pydantic", "re2", "psutil", "urwid", "pexpect", "shtab", "subprocess", "difflib"]
 
 
-@pytest.mark.parametrize("verb", [*(verb for verb in ALL if verb not in ("stop", "restart", "signal")), "names"])
+CHANGING = ("stop", "restart", "signal", "pause", "upgrade")
+
+
+@pytest.mark.parametrize("verb", [*(verb for verb in ALL if verb not in CHANGING), "names"])
 def test_no_verb_waits_for_imports_that_it_does_not_need(still: Zap, verb: str) -> None:
     arguments = [verb, *ALL.get(verb, []), *(["--no-wait"] if verb == "start" else [])]
     program = f"import sys\nfrom zap.cli import main\ntry: main({arguments})\nexcept SystemExit: pass\n"
@@ -395,7 +405,11 @@ def test_following_a_runner_that_is_killed_tells_so(zap: Zap) -> None:
         assert following.stdout
         assert following.stdout.readline() == "s/j │ hello\n"
         wait_until(lambda: told(zap, "ps")[0]["state"] == "done", "the job to be done")
+        killed = zap.runner()
+        assert killed
+        os.kill(killed, signal.SIGSTOP)  # so that it does not become the next keeper
         runner.kill()
+        os.kill(killed, signal.SIGKILL)
         rest, _ = following.communicate(timeout=DEADLINE)
         assert rest.splitlines()[-1] == "the runner is gone"
         assert following.returncode == 3
@@ -440,6 +454,13 @@ def test_events_are_lines_with_a_time_a_number_and_a_job(still: Zap) -> None:
         for job, text in what
     }
     assert ("batch/broken", "command 1: echo fine") in what
+
+
+def test_what_may_be_about_a_job_or_about_all_is_told_behind_whom_it_is_about() -> None:
+    for job in ("", "web/api"):
+        fact = Degraded("the log file", "No space left on device", job)
+        line = history.text(event_to_plain(Event(7, 0.0, fact)))
+        assert line.partition(" ")[2].strip() == f"7 {job or 'zap'}  ⚠ the log file: No space left on device"
 
 
 def test_following_events_goes_on_until_the_runner_ends(zap: Zap) -> None:
@@ -590,6 +611,93 @@ def test_signals_are_sent_by_name_and_number(zap: Zap) -> None:
             assert refused(zap, "signal", wrong, "j") == f"{wrong} is not a signal; `kill -l` lists them\n"
 
 
+EARS = """
+systems:
+  s:
+    ear: &ear 'while read line; do echo "got $line"; done'
+    other: *ear
+    rest: echo done
+"""
+
+
+def hears(zap: Zap, job: str, word: str) -> None:
+    """Wait until the job has answered a word that it was sent."""
+    wait_until(lambda: f"got {word}" in said(zap, "logs", job), f"{job} to hear {word}")
+
+
+def test_jobs_stand_still_and_go_on(zap: Zap) -> None:
+    zap.write(EARS)
+    with zap.serve():
+        said(zap, "wait", "s", "--for", "ready")
+        assert said(zap, "pause", "ear") == "⏸ s/ear paused\n"
+        (row,) = told(zap, "ps", "ear")
+        assert (row["state"], row["is_paused"]) == ("ready", True)
+        assert re.search(r"s/ear +⏸ paused .* by process \d+ of user \d+\n", said(zap, "ps", "ear"))
+        why = r"s/ear is paused for .*: by process \d+ of user \d+; `zap resume s/ear` lets it go on\n"
+        assert re.fullmatch(why, said(zap, "why"))
+        zap.run("send", "ear", "one")
+        zap.run("send", "other", "two")
+        hears(zap, "other", "two")
+        assert "got one" not in said(zap, "logs", "ear")
+        assert [(row["job"], row["is_paused"]) for row in told(zap, "resume", "s")] == [
+            *(("s/ear", False), ("s/other", False))
+        ]
+        hears(zap, "ear", "one")
+        assert said(zap, "pause", "s") == "⏸ s/ear paused\n⏸ s/other paused\n"
+        assert said(zap, "resume", "other", "other") == "▶ s/other ready\n"
+        assert said(zap, "stop", "ear") == "✓ s/ear stopped\n"
+        lines = said(zap, "logs", "ear", "--stream", "zap", "--no-prefix").splitlines()
+        assert lines == ["⏸ paused", "▶ resumed", "⏸ paused", "■ stopped"]
+
+
+def test_who_does_not_live_cannot_be_paused(zap: Zap) -> None:
+    zap.write(EARS)
+    with zap.serve("rest"):
+        said(zap, "wait", "rest", "--for", "done")
+        assert refused(zap, "pause", "rest") == "s/rest is done: there is nobody to pause\n"
+        assert refused(zap, "resume", "ear") == "s/ear is stopped: there is nobody to resume\n"
+        assert refused(zap, "pause", "s") == "nothing of s lives: there is nobody to pause\n"
+
+
+INSTALLED = """
+import os, sys
+if "{word}" in sys.orig_argv:
+    os.write(2, b"something is missing\\n")
+    os._exit(3)
+"""
+
+
+def test_another_runner_goes_on_with_the_jobs(zap: Zap) -> None:
+    zap.write(EARS)
+    with zap.serve():
+        said(zap, "wait", "s", "--for", "ready")
+        runner, pids = zap.runner(), {row["job"]: row["pid"] for row in told(zap, "ps")}
+        shown = re.fullmatch(r"zap \S+ runs now, process (\d+): it took over after .+\n", said(zap, "upgrade"))
+        assert shown and int(shown[1]) == zap.runner() != runner
+        assert {row["job"]: row["pid"] for row in told(zap, "ps")} == pids
+        zap.run("send", "ear", "one")
+        hears(zap, "ear", "one")
+        (item,) = told(zap, "upgrade")
+        assert item["pid"] == zap.runner() != int(shown[1])
+        assert item["version"] == item["before"] and 0 < item["seconds"] < DEADLINE
+        assert re.search(r"upgrade all: asked for by process \d+ of user \d+\n", said(zap, "logs", "zap"))
+
+
+def test_an_upgrade_to_what_cannot_take_over_changes_nothing_and_is_told(zap: Zap) -> None:
+    zap.env["PYTHONPATH"] = str(zap.folder / "installed")
+    zap.write(EARS)
+    with zap.serve():
+        before = zap.runner()
+        zap.write(INSTALLED.format(word="--rehearse"), "installed/sitecustomize.py")
+        why = "the zap that is installed now cannot take over, so nothing was changed: something is missing\n"
+        assert refused(zap, "upgrade") == why
+        assert zap.runner() == before
+        zap.write(INSTALLED.format(word="--tether"), "installed/sitecustomize.py")
+        why = refused(zap, "upgrade", code=3)
+        assert re.fullmatch(rf"the other runner has ended, and with it everything; {zap.folder}/.*log says why\n", why)
+        assert zap.runner() is None
+
+
 def test_text_is_typed_with_a_newline_or_without(zap: Zap) -> None:
     zap.write("""\
         systems:
@@ -679,13 +787,14 @@ def test_the_tree_is_of_real_processes(zap: Zap) -> None:
             hider: {{commands: {json.dumps(SETSID_ESCAPES + " & exec sleep 3000")}, tty: false}}
             rest: {{commands: echo, start: false}}
         """)
-    with zap.serve() as runner:
+    with zap.serve():
+        runner = zap.runner()
         pids = {row["job"]: row["pid"] for row in told(zap, "ps")}
         wait_until(lambda: "sleep 1000" in said(zap, "tree") and "sleep 3000" in said(zap, "tree"), "the sleepers")
         found = {item["job"]: item["processes"] for item in told(zap, "tree")}
-        assert [process["pid"] for process in found["zap"]] == [runner.pid]
+        assert [process["pid"] for process in found["zap"]] == [runner]
         (shell,) = found["s/j"]
-        assert (shell["pid"], shell["parent"]) == (pids["s/j"], runner.pid)
+        assert (shell["pid"], shell["parent"]) == (pids["s/j"], runner)
         (inner,) = shell["children"]
         assert inner["command"] == "sleep 2000"
         assert [(child["command"], child["parent"], child["children"]) for child in inner["children"]] == [
@@ -744,6 +853,8 @@ TYPED = [
     ("zap logs --stream z", {"zap"}),
     ("zap run tools/", {"tools/manual", "tools/seed"}),
     ("zap send ea", {"ears", "ears/ear"}),
+    ("zap pause web/api ea", {"ears", "ears/ear"}),
+    ("zap resu", {"resume"}),
     ("zap stop chat", {"chatty"}),
     ("zap stop api", set()),  # there are two
     ("zap stop --tim", {"--timeout"}),

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from zap import why
 from zap.events import Lack, Line, Probed, Proposed, Row, State, Status
-from zap.plan import Command, Job, Ready, Stop, Until
+from zap.plan import MIB, Command, Job, Limits, Ready, Stop, Until
 
 J = "web/api"
 NOW = 1000.0
@@ -69,6 +69,42 @@ def test_every_state_has_its_sentence(given: Row, said: str) -> None:
     assert why.sentence(given, JOB, NOW, {}) == f"{J} is {said}"
 
 
+@pytest.mark.parametrize("state", [State.RUNNING, State.READY])
+def test_a_job_that_stands_still_says_since_when_by_whom_and_how_it_goes_on(state: State) -> None:
+    still = row(state, is_paused=True, why="by process 9 of user 1", **AT_2)
+    said = "paused for 3.0 s at command 2/2 `npm start …`: by process 9 of user 1; `zap resume web/api` lets it go on"
+    assert why.sentence(still, JOB, NOW, {}) == f"{J} is {said}"
+    assert why.sentence(row(state, is_paused=True), JOB, NOW, {}).startswith(f"{J} is paused for 3.0 s; `zap resume")
+    assert not why.is_plain(still)
+
+
+KILLED = {"why": "out of memory (killed by KILL) at command 1/2 `cd api`", "exit": Status(None, "KILL", "memory")}
+
+
+@pytest.mark.parametrize(
+    ("limits", "said"),
+    [
+        (
+            Limits(memory=512 * MIB),
+            "its processes may have 512 MiB together: give them more by `limits: {memory: …}`, or let them need less",
+        ),
+        (
+            Limits(),
+            "it has no limit of its own, so that the machine's was reached, or that of the group that zap is in",
+        ),
+    ],
+)
+def test_where_memory_was_used_up_its_limit_is_told_and_what_to_do(limits: Limits, said: str) -> None:
+    job = JOB._replace(limits=limits)
+    words = "loading 900 images"
+    told = f"{J} is failed for 3.0 s: {KILLED['why']}; {said}; last words: {words}"
+    assert why.sentence(row(State.FAILED, **KILLED), job, NOW, {}, words) == told
+    for state in (State.BACKOFF, State.FIXING, State.STOPPING):
+        assert f"; {said}" in why.sentence(row(state, **KILLED), job, NOW, {})
+    assert "limit" not in why.sentence(row(State.FAILED, exit=Status(None, "KILL"), why="killed by KILL"), job, NOW, {})
+    assert "limit" not in why.sentence(row(State.STARTING, **KILLED), job, NOW, {}), "it is the next run"
+
+
 def test_a_job_that_starts_only_by_name_says_so() -> None:
     assert why.sentence(Row(J, 2), JOB._replace(start=False), NOW, {}).endswith("and it starts only by name")
 
@@ -115,6 +151,8 @@ WAITS = [
     ([lacking()], of(State.RUNNING, **AT_2), "not ready, running for 3.0 s at command 2/2 `npm start …`"),
     ([lacking("started")], of(State.STARTING), "not started, it is starting"),
     ([lacking("done")], of(State.READY), "not done, ready for 3.0 s"),
+    ([lacking()], of(State.RUNNING, is_paused=True, why="by process 9"), "not ready, it is paused, by process 9"),
+    ([lacking("done")], of(State.READY, is_paused=True), "not done, it is paused"),
     ([lacking("ended")], of(State.STOPPING), "not ended, it is stopping"),
     ([lacking("line")], of(State.READY), "not said `listening`, ready for 3.0 s"),
     ([lacking()], of(State.FAILED, why="exit 1"), "it is failed, exit 1, and not ready"),
@@ -188,7 +226,13 @@ def test_last_words_are_the_jobs_own() -> None:
     state=st.sampled_from(State),
     fields=st.fixed_dictionaries(
         {"epoch": st.integers(0, 9), "command": st.integers(0, 2), "why": st.sampled_from(["", "exit 1"])},
-        optional={"begun": st.none(), "sent": st.sampled_from(["", "TERM", "KILL"]), "seconds": st.none()},
+        optional={
+            "begun": st.none(),
+            "sent": st.sampled_from(["", "TERM", "KILL"]),
+            "seconds": st.none(),
+            "is_paused": st.booleans(),
+            "exit": st.sampled_from([Status(1), KILLED["exit"]]),
+        },
     ),
     now=st.floats(0, 1e9),
 )

@@ -104,14 +104,14 @@ class Start(NamedTuple):
     """How a runner begins: with these jobs, some of whom are born already, and signals that came meanwhile; or, with
     what is `known`, where another one was killed.
 
-    In the background nobody sees what it says. With `shown` it is the first process of a machine: what its jobs say goes
-    to standard output, and it ends when they have; signals but INT and TERM are for them. `left` is what was found of a
-    runner before.
+    In the background nobody sees what it says. With `shown` it is the first process of a machine: what its jobs say
+    goes to standard output, and it ends when they have; signals but INT and TERM are for them. `left` is what was found
+    of a runner before.
     """
 
-    jobs: Sequence[str] = ()
-    first: dict[str, Child] = {}
-    caught: Sequence[int] = ()
+    jobs: Sequence[str]
+    first: dict[str, Child]
+    caught: Sequence[int]
     known: Known | None = None
     is_background: bool = False
     shown: Options | None = None
@@ -284,7 +284,7 @@ def _look(files: Sequence[str]) -> list[_Look | None]:
 
 
 async def _keep_log(session: Session, log: str | None, seen: int) -> None:
-    """Until the session closes: what is noted there, after line `seen`, also goes to standard error, which outlives it."""
+    """Until the session closes: what is noted there after line `seen` goes to standard error as well."""
     async for event in session.watch(0):
         if log and isinstance(event.fact, events.Output) and event.fact.job == events.LOG:
             tail = await session.tail(events.LOG, seen)

@@ -27,6 +27,7 @@ KILL_WAITS = (
     0.1,
     0.2,
 )  # seconds for who was killed to end, which takes 1 to 10 ms, before it is done again
+SWEEP_WAIT = 0.2  # seconds; it takes some 10 ms from when a group is made until somebody is in it
 AGAIN = 0.001  # seconds between two looks at whether it is so
 CPU_PERIOD = 100_000  # microseconds, the kernel's own default
 RETREATS = 20  # looks for who forked while the others were moved
@@ -127,18 +128,28 @@ def make(found: Found, name: str, limits: Limits) -> tuple[str, ...]:
     return tuple(folders)
 
 
-def sweep(found: Found, alive: Collection[str]) -> set[int]:
-    """Removes the groups of runners that are gone: of all whose ids are not among `alive`. Who still stands in one of
-    them is returned, and that group stays.
+def sweep(found: Found, alive: Collection[str]) -> list[Cgroup]:
+    """Removes the groups of runners that are gone: of all whose ids are not among `alive`.
+
+    Those that somebody still stands in are returned. KILL alone does not end who is frozen there; `Cgroup.kill` does.
+    Where there are any it blocks for `SWEEP_WAIT` seconds: an empty one may be that of a runner of which nobody knows
+    yet, whose job is about to join it.
     """
-    left: set[int] = set()
+    folders: dict[str, list[str]] = {}
+    runners = []
     for root in {getattr(found, what).root for what in (*LIMITS, "freeze", "kill")} - {""}:
-        for entry in os.listdir(root) if os.path.isdir(root) else []:
-            named = _ENTRY.fullmatch(entry)
+        for runner in _below(root):
+            named = _ENTRY.fullmatch(os.path.basename(runner))
             if named and named[1] not in alive:
-                group = Cgroup([os.path.join(root, entry)])
-                left |= group.processes()
-                group.remove()
+                runners.append(runner)
+                for folder in _below(runner):
+                    folders.setdefault(os.path.relpath(folder, root), []).append(folder)
+    if runners:
+        time.sleep(SWEEP_WAIT)
+    left = [group for group in map(Cgroup, folders.values()) if not group.remove()]
+    for runner in runners:
+        with contextlib.suppress(OSError):  # it is gone with its last group, or has one still
+            os.rmdir(runner)
     return left
 
 
@@ -457,6 +468,10 @@ def _set_limit(folder: str, limit: str, value: float) -> None:
 
 
 # The files.
+
+
+def _below(folder: str) -> list[str]:
+    return next(([os.path.join(folder, name) for name in names] for _, names, _ in os.walk(folder)), [])
 
 
 def _tree(folder: str) -> Iterator[str]:

@@ -26,8 +26,8 @@ if TYPE_CHECKING:
     from zap.config import Loaded
     from zap.estate import Estate
     from zap.events import Left
-    from zap.healer import Heal
     from zap.headless import Options
+    from zap.healer import Heal
     from zap.plan import Fixup, Job, Plan
 
 DEFAULT = "open"

@@ -196,7 +196,7 @@ class Signalled(NamedTuple):
 
 
 class Paused(NamedTuple):
-    """The job's processes stand still, until Resumed: a person wants it, or somebody has sent it a STOP, as `why` says."""
+    """The job's processes stand still, until Resumed: a person wants it, or somebody has sent a STOP, as `why` says."""
 
     job: str
     epoch: int
@@ -478,8 +478,8 @@ class Requested(NamedTuple):
 
 
 class Degraded(NamedTuple):
-    """Something that zap does beside the jobs cannot be done, and they go on without it: `what` (such as `the journal`),
-    and `why`. Told once, until Recovered.
+    """Something that zap does beside the jobs cannot be done, and they go on without it: `what` (such as `the
+    journal`), and `why`. Told once, until Recovered.
     """
 
     what: str

@@ -192,7 +192,7 @@ class Intake(Generic[Source]):
         self._rest(is_idle=not ready, is_awake=bool(full) or now < self._awake_until, is_little=total < LITTLE)
 
     def _read(self, fd: int) -> bytes | None:
-        """A chunk; None when there is nothing now; empty at the end (a terminal whose other side is closed says EIO)."""
+        """A chunk; None when there is nothing now; empty at the end (a terminal's other side is closed: EIO)."""
         try:
             if self._inbox and (number := self._numbers[fd]):
                 return self._inbox.read(number, fd, self._full[fd] == FULL_TERMINAL)

@@ -16,7 +16,7 @@ import stat
 import threading
 import time
 from collections import deque
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterator
 from itertools import islice
 from typing import BinaryIO
 
@@ -300,15 +300,11 @@ class Reading(Iterator[dict[str, Plain]]):
             self.troubles.append(f"{file.name}: {error.strerror or error}")
 
     def _open(self) -> list[BinaryIO]:
-        """The newest first: a file that is put away while we open them is met twice, or another one is the newest now.
-        Then all are opened again."""
-        newest = os.path.join(self._folder, NAME)
+        """The newest first: a file that is put away while we open them is met twice, and then all are opened again."""
         for look in range(1, _LOOKS_MOST + 1):
             self.troubles.clear()
-            before = _inode(newest)
             found = [file for file in map(self._open_one, files(self._folder)) if file]
-            is_whole = len({os.fstat(file.fileno()).st_ino for file in found}) == len(found)
-            if (is_whole and _inode(newest) == before) or look == _LOOKS_MOST:
+            if len({os.fstat(file.fileno()).st_ino for file in found}) == len(found) or look == _LOOKS_MOST:
                 break
             for file in found:
                 file.close()
@@ -346,14 +342,6 @@ def _open_file(path: str, flags: int) -> int:
         os.close(fd)
         raise OSError(errno.EINVAL, "it is not a file", path)
     return fd
-
-
-def _inode(path: str) -> int:
-    """0 for what is not there."""
-    try:
-        return os.lstat(path).st_ino
-    except OSError:
-        return 0
 
 
 def _sync_folder(folder: str) -> None:
@@ -417,10 +405,18 @@ def _lines_back(fd: int) -> Iterator[tuple[int, bytes]]:
             yield offset, line
 
 
-def _together(lines: Iterable[bytes]) -> Iterator[list[bytes]]:
-    lines = iter(lines)
+def _together(file: BinaryIO) -> Iterator[list[bytes]]:
+    lines = _to_end(file)
     while part := list(islice(lines, _AT_ONCE)):
         yield part
+
+
+def _to_end(file: BinaryIO) -> Iterator[bytes]:
+    """What somebody adds to the last line meanwhile is not taken for another one."""
+    for line in file:
+        yield line
+        if not line.endswith(b"\n"):
+            return
 
 
 def _events(lines: list[bytes]) -> list[dict[str, Plain] | None]:

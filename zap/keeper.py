@@ -17,6 +17,7 @@ socket of packets (SOCK_SEQPACKET, unix(7)), each a JSON object, with descriptor
 from __future__ import annotations
 
 import array
+import contextlib
 import json
 import os
 import select
@@ -182,10 +183,8 @@ class Keeper:
         pid = message.get("pid", 0)
         if pid in self.ended:
             del self.ended[pid]
-            try:
+            with contextlib.suppress(ChildProcessError):
                 os.waitpid(pid, os.WNOHANG)
-            except ChildProcessError:
-                pass
         for fd in fds:
             if self.ours.pop(fd, None) is not None:
                 self.poll.unregister(fd)
@@ -260,7 +259,7 @@ class Keeper:
             if len(self.crashes) >= self.most_crashes:
                 left = self.end_all()
                 say(
-                    f"{len(self.crashes)} runners ended within a minute: all jobs were ended, {left} processes could not be"
+                    f"{len(self.crashes)} runners ended within a minute, so that all jobs were: {left} processes are left"
                 )
                 return FAILED
         self.inherit()
@@ -303,25 +302,19 @@ class Keeper:
         until = time.monotonic() + END_MOST
         while (left := below(os.getpid())) and time.monotonic() < until:
             for pid in left:
-                try:
+                with contextlib.suppress(OSError):
                     os.kill(pid, signal.SIGKILL)
-                except OSError:
-                    pass
             for pid in children():
-                try:
+                with contextlib.suppress(ChildProcessError):
                     os.waitpid(pid, os.WNOHANG)
-                except ChildProcessError:
-                    pass
             time.sleep(AGAIN)
         return len(left)
 
 
 def say(text: str) -> None:
     """Into the log, which standard error is."""
-    try:
+    with contextlib.suppress(OSError):
         os.write(2, f"{time.strftime('%F %T')} zap's keeper: {text}\n".encode())
-    except OSError:
-        pass
 
 
 def children() -> list[int]:

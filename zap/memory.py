@@ -91,8 +91,8 @@ class KeptSeat(NamedTuple):
 class KeptStream(NamedTuple):
     """What a job's output changes: small, because it is written at every turn in which it says something.
 
-    `place` is that of its store. `held` is what its transcript holds, as `text`, and `commands` to which command the next
-    lines of its streams belong.
+    `place` is that of its store. `held` is what its transcript holds, as `text`, and `commands` to which command the
+    next lines of its streams belong.
     """
 
     place: tuple[int, int] = (0, 0)
@@ -123,8 +123,8 @@ class Whole(NamedTuple):
 class Known(NamedTuple):
     """Everything that the records of a vault say, in the end.
 
-    `last` is the newest event, `turn` the inbox's that is settled, `log` the place of what zap itself has said, of which
-    `written` lines were there.
+    `last` is the newest event, `turn` the inbox's that is settled, `log` the place of what zap itself has said, of
+    which `written` lines were there.
     """
 
     whole: Whole

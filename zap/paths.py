@@ -52,7 +52,7 @@ def runtime_folder(environ: Mapping[str, str], plan: str) -> str:
 
 
 def state_folder(environ: Mapping[str, str], plan: str) -> str:
-    """What is kept of a plan from one runner to the next: `$XDG_STATE_HOME/zap/ID`; without a home, where it is found."""
+    """What is kept of a plan from runner to runner: `$XDG_STATE_HOME/zap/ID`; without a home, where they are found."""
     base = _home(environ, "XDG_STATE_HOME", ".local/state")
     return os.path.join(base, "zap", plan) if base else runtime_folder(environ, plan)
 

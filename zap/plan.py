@@ -162,9 +162,10 @@ class Hooks(NamedTuple):
 class Limits(NamedTuple):
     """What a job and all its family may use together; None is no limit of ours.
 
-    `memory` is in bytes, `cpu` in processors (1.5 is one and a half), `pids` counts processes and threads. They hold for
-    the family as a whole where there are control groups, and for each process by itself where there are none. `files` is
-    the most open files of each process, `nice` from -20 to 19, `oom_score` from -1000 to 1000 (proc(5), oom_score_adj).
+    `memory` is in bytes, `cpu` in processors (1.5 is one and a half), `pids` counts processes and threads. They hold
+    for the family as a whole where there are control groups, and for each process by itself where there are none.
+    `files` is the most open files of each process, `nice` from -20 to 19, `oom_score` from -1000 to 1000 (proc(5),
+    oom_score_adj).
     """
 
     memory: int | None = None
@@ -205,8 +206,8 @@ class Answer(NamedTuple):
 class Job(NamedTuple):
     """An ordered list of commands in one shell. `name` is `system/job`; `cwd` is absolute; a None in `env` unsets.
 
-    `watchdog` is the most seconds between two signs of life that it gives by itself (sd_watchdog_enabled(3)). `user` and
-    `group` are names or numbers, None for our own. With `private_tmp` its /tmp and /var/tmp are its own, and empty.
+    `watchdog` is the most seconds between two signs of life that it gives by itself (sd_watchdog_enabled(3)). `user`
+    and `group` are names or numbers, None for our own. With `private_tmp` its /tmp and /var/tmp are its own, and empty.
     """
 
     name: str

@@ -144,7 +144,8 @@ class Runner:
     there is one who fetches every line: what was not fetched yet is kept beyond the bound of lines. `adopted` are
     first children, by job, that were born before there was a loop; each is taken out as it is taken over.
 
-    Events are kept in the folder `journal`. `keeper` is the process that outlives this one. What is to outlive it goes into the `estate`; with `known`, it goes on where another one was killed.
+    Events are kept in the folder `journal`. `keeper` is the process that outlives this one. What is to outlive it goes
+    into the `estate`; with `known`, it goes on where another one was killed.
     """
 
     def __init__(
@@ -188,7 +189,10 @@ class Runner:
         self._is_whole_new = True
         self._is_commit_due = False
         self._lines: deque[bytes] = deque(maxlen=memory.MOST_EVENTS)
-        jobs = plan.jobs if known is None else [kept.job for kept in known.seats.values()]
+        jobs = plan.jobs
+        if known:  # those that were removed, and live, are in the plan no more
+            names = dict.fromkeys([*(job.name for job in plan.jobs), *known.seats])
+            jobs = tuple(known.seats[name].job for name in names if name in known.seats)
         self._flock = Flock(jobs, random.random)
         self._seats = {job.name: self._seat(job, known is None) for job in jobs}
         self._pending: deque[tuple[int, Callable[[float], list[Effect]]]] = deque()
@@ -317,7 +321,7 @@ class Runner:
         self._perform(request, request.jobs, by, lambda: self._serve_jobs(request))
 
     def _perform(self, request: requests.Request, jobs: tuple[str, ...], by: str, what: Callable[[], object]) -> None:
-        """What somebody wants; what follows from it is known to follow from that. What is typed is nobody's business."""
+        """What somebody wants, and what follows is known to follow from that. What is typed is nobody's business."""
         is_told = by and not isinstance(request, requests.Send | requests.Resize)
         if is_told:
             told = events.Requested(wire.name_of(type(request)), jobs, by)
@@ -1457,7 +1461,6 @@ class Runner:
     def _restore(self, estate: Estate, known: Known) -> None:
         self._removed = set(known.whole.removed)
         self._healer.restore(known.whole.spent, known.whole.healed)
-        self._board.rows.clear()
         self._board.rows |= known.rows
         self._bus.restore(known.events, known.last)
         self._lines += [_line(event) for event in known.events]

@@ -29,8 +29,8 @@ class Session(Protocol):
     async def ask(self, request: Request, by: str = "") -> None:
         """Take the request on: returns when the runner has it, not when it is fulfilled.
 
-        `by` is who wants it, in words, for the runner's own log; what is empty is told nowhere. Over a socket the runner
-        knows better.
+        `by` is who wants it, in words, for the runner's own log; what is empty is told nowhere. Over a socket the
+        runner knows better.
 
         ZapError: a job that is not known, and nothing was done; or what could not be done for some of the jobs, and it
         was for the others.

@@ -15,8 +15,8 @@ from collections import deque
 from typing import NamedTuple
 
 from zap.buffer import CLEARED, Buffer, Taken
-from zap.vault import let_go
 from zap.plan import KIB, Bound
+from zap.vault import let_go
 
 SNAPSHOT_EVERY = 256 * KIB  # bytes of records
 PAGE = mmap.PAGESIZE
@@ -33,8 +33,11 @@ class Place(NamedTuple):
     end: int = 0
 
 
+NOWHERE = Place()
+
+
 class Store:
-    def __init__(self, buffer: Buffer, fd: int | None = None, place: Place = Place()) -> None:
+    def __init__(self, buffer: Buffer, fd: int | None = None, place: Place = NOWHERE) -> None:
         """With a descriptor that was kept, `buffer` is empty, and takes in what is there up to the end of the place."""
         self.fd = os.memfd_create("zap-store") if fd is None else fd
         self.place = place

@@ -81,7 +81,7 @@ class Transcript:
 
     @property
     def held(self) -> tuple[bytes, bytes, bytes, bytes]:
-        """What is neither a line nor a mark yet: of each stream first what its mask holds, then what its reader does."""
+        """What is neither a line nor a mark yet: of each stream, what its mask holds, and what its reader does."""
         if not self._ears:
             return b"", b"", b"", b""
         out, err = self._ears["out"], self._ears["err"]

@@ -15,6 +15,7 @@ import urwid
 from urwid.display.raw import Screen
 
 from zap import child, preferences, requests
+from zap.address import NoRunner
 from zap.board import Board
 from zap.errors import ZapError
 from zap.events import Event
@@ -37,6 +38,7 @@ ENDING = (signal.SIGTERM, signal.SIGHUP)  # SIGINT is asyncio's: it cancels us
 SIZE = 80, 24  # columns and rows of a terminal that does not know its own, such as a serial line
 TOLD_MOST = 64 * 1024  # bytes of standard error that are noted at once
 HEAR_MOST = 1.0  # seconds to wait at the end, should somebody whom a library has started still hold it
+GONE = "the runner is gone, and none has taken its place: `zap` starts another, and ends what this one has left behind"
 BUG = "This is a bug of zap's interface. The jobs go on, and `zap attach` shows them again."
 
 
@@ -247,7 +249,9 @@ class _Terminal:
         if isinstance(error, OSError) and error.errno == errno.EIO:  # the terminal is gone, and SIGHUP is on its way
             self._on_signal(signal.SIGHUP)
         elif not self._done.done():
-            if not isinstance(error, ZapError):
+            if isinstance(error, NoRunner):
+                error = NoRunner(GONE)
+            elif not isinstance(error, ZapError):
                 error.add_note(BUG)
             self._done.set_exception(error)
 
@@ -275,7 +279,7 @@ class _Terminal:
             self.begin(self._ask_to_note(f"interface: {text}"))
 
     async def _ask_to_note(self, text: str) -> None:
-        with contextlib.suppress(ZapError):  # when the runner is gone, the watch tells so
+        if True:  # when the runner is gone, the watch tells so
             await self._session.ask(requests.Note(text))
 
 

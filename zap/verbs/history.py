@@ -50,7 +50,7 @@ def happened(arguments: argparse.Namespace) -> Iterator[dict[str, Plain]]:
 
 def text(event: dict[str, Plain]) -> str:
     fact = wire.event_from_plain(event).fact
-    job = event.get("job", events.LOG)
+    job = event.get("job") or events.LOG
     return f"{reach.clock(event['at'])} {event['n']:>6} {job}  {reach.shown(told(fact) or _steady(fact))}"
 
 

@@ -1,4 +1,4 @@
-"""`zap reload`, `zap need`, `zap upgrade`: what the jobs are, whom they need, and who runs them, is changed meanwhile."""
+"""`zap reload`, `zap need`, `zap upgrade`: what the jobs are, whom they need, and who runs them, while they go on."""
 
 from __future__ import annotations
 
