@@ -19,7 +19,7 @@ from zap.census import Census, Member, Process
 ME = os.getpid()
 
 # Far above any real pid (PID_MAX_LIMIT is 2 ** 22), so that no tag is found for them.
-LEADER, CHILD, GRANDCHILD, STRANGER = (2**23 + number for number in range(4))
+LEADER, CHILD, GRANDCHILD, STRANGER, KEEPER = (2**23 + number for number in range(5))
 
 
 def process(pid: int, parent: int, group: int = STRANGER, session: int = STRANGER, state: str = "S") -> Process:
@@ -58,6 +58,36 @@ def test_a_family_is_who_descends_from_its_group_and_its_session(others: list[Pr
     for leader_state in "SZ":
         assert Census([leader._replace(state=leader_state), *others]).family(LEADER, "tag") == family
     assert Census(others).family(LEADER, "tag") <= family  # the leader may be gone already
+
+
+def test_who_is_known_to_belong_does_with_whoever_is_below() -> None:
+    hidden = [process(CHILD, ME), process(GRANDCHILD, CHILD)]
+    look = Census([process(LEADER, ME, LEADER, LEADER), *hidden, process(STRANGER, ME)])
+    assert look.family(LEADER, "tag") == set()
+    assert look.family(LEADER, "tag", [CHILD, LEADER, STRANGER + 10]) == {CHILD, GRANDCHILD}
+
+
+def test_the_number_of_a_leader_who_is_gone_says_nothing() -> None:
+    look = Census([process(LEADER, ME, LEADER, LEADER), process(CHILD, LEADER, LEADER), process(GRANDCHILD, ME)])
+    assert look.strays("tag", [GRANDCHILD]) == {GRANDCHILD}
+
+
+def test_homes_are_nobodys_family_and_what_is_below_them_is_ours() -> None:
+    """A keeper above us has jobs as well; nobody else does."""
+    family = [process(LEADER, KEEPER, LEADER, LEADER), process(CHILD, LEADER), process(GRANDCHILD, ME)]
+    look = Census([process(KEEPER, 1, LEADER), process(ME, KEEPER, LEADER), *family, process(STRANGER, 1)], [KEEPER])
+    assert look.family(LEADER, "tag", [KEEPER, ME]) == {CHILD}
+    assert look.of_homes() == look.below(KEEPER) == {LEADER, CHILD, GRANDCHILD}
+    assert {one.pid for one in look.families({"": (LEADER, "tag")})[""]} == {LEADER, CHILD}
+    assert look.orphans(set()) == [GRANDCHILD]  # the others are the keeper's to reap
+    assert look.alive([KEEPER, ME, LEADER, STRANGER + 10]) == {(LEADER, 0.0)}
+
+
+def test_no_tag_is_nobodys_tag() -> None:
+    """Whoever asks for a family without one does not get everybody who has none."""
+    look = Census([process(LEADER, ME, LEADER, LEADER), process(STRANGER, ME, STRANGER, STRANGER)])
+    assert look.family(LEADER, "") == set()
+    assert {one.pid for one in look.families({"": (LEADER, "")})[""]} == {LEADER}
 
 
 def test_who_is_outside_stopped_or_an_orphan_is_told() -> None:

@@ -176,7 +176,7 @@ def test_who_wants_too_much_processor_waits(children: Ward, found: Found) -> Non
 def test_a_fork_bomb_stays_within_its_limit_and_is_ended(children: Ward, found: Found) -> None:
     born = children.bear(job(BOMB, limits=Limits(pids=100)), found)
     wait_until(lambda: len(born.group.processes()) == 100, "the bomb to have gone off")
-    assert born.group.kill()
+    wait_until(born.group.kill, "all of it to end")
     assert born.group.is_empty()
     assert born.ended() == Status(signal="KILL")
 

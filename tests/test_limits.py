@@ -73,7 +73,8 @@ def test_a_job_without_such_settings_is_started_as_ever(children: Ward, has_tty:
 
 def test_a_job_that_runs_as_we_are_is_started_as_ever(children: Ward) -> None:
     me = pwd.getpwuid(os.geteuid())
-    born = children.bear(job("echo $USER $HOME; exec sleep 1000", user=me.pw_name, group=str(os.getegid())))
+    mine = job("echo $USER $HOME; exec sleep 1000", user=me.pw_name, group=str(os.getegid()), limits=Limits(cpu=1))
+    born = children.bear(mine)
     assert born.line() == f"{me.pw_name} {me.pw_dir}"
     assert local.ENTERING not in Path(f"/proc/{born.child.pid}/cmdline").read_text()
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gzip
 import json
+import math
 import os
 import random
 import resource
@@ -58,9 +59,8 @@ def ears() -> Ears:
 @pytest.fixture(autouse=True)
 def _is_impatient(monkeypatch: pytest.MonkeyPatch) -> None:
     """What takes seconds takes a part of one."""
-    for name in ("GATHER", "RETRY_EVERY", "CALM", "ROTATE_AGAIN"):
-        monkeypatch.setattr(logfiles, name, 0.02)
-    monkeypatch.setattr(logfiles, "CALM", 0.05)
+    for name, seconds in (("GATHER", 0.02), ("RETRY_EVERY", 0.02), ("CALM", 0.05)):
+        monkeypatch.setattr(logfiles, name, seconds)
 
 
 @pytest.fixture
@@ -110,7 +110,28 @@ def test_what_was_put_before_it_is_closed_is_written(files: LogFiles, path: Path
     files.close(DEADLINE)
     assert path.read_bytes() == text(1, 1000)
     files.put(A, text(1001, 1001), 1001)
+    files.close(DEADLINE)
     assert path.read_bytes() == text(1, 1000)
+
+
+def test_closing_waits_for_all_that_is_queued(files: LogFiles, path: Path) -> None:
+    chunk = b"x" * 999 + b"\n"
+    files.open(A, log(path))
+    for number in range(1, 51):
+        files.put(A, chunk * 100, number * 100)
+    files.close(DEADLINE)
+    assert path.stat().st_size == 5_000_000
+
+
+def test_what_was_written_makes_room(files: LogFiles, path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(logfiles, "JOB_MOST", 10_000)
+    monkeypatch.setattr(logfiles, "MOST", 10_000)
+    files.open(A, log(path))
+    for number in range(1, 1001, 100):
+        files.put(A, text(number, number + 99), number + 99)
+        files.put(A, text(number, number + 99), number + 99)
+        wait_written(files, number + 99)
+    assert b"missing" not in path.read_bytes()
 
 
 def test_a_job_without_a_log_costs_nothing(files: LogFiles) -> None:
@@ -161,7 +182,8 @@ def test_a_line_that_was_torn_is_ended(files: LogFiles, path: Path) -> None:
         (b" 10%\r 20%\r100%\n", b" 10%\r 20%\r100%\n"),
         ("┃ naïve → ✓\tend\n".encode(), "┃ naïve → ✓\tend\n".encode()),
         (b"\xff\xfe no text \xe2\n", b"\xff\xfe no text \xe2\n"),
-        (b"bell\x07 null\x00 \x9b2J\n", b"bell null \n"),
+        (b"bell\x07 null\x00\n", b"bell null\n"),
+        (b"\x9b2Jcleared\n", b"cleared\n"),
     ],
 )
 def test_it_is_text_that_can_be_searched(files: LogFiles, path: Path, said: bytes, written: bytes) -> None:
@@ -231,13 +253,14 @@ def test_what_was_put_away_is_compressed_when_there_is_time(
     files.put(A, text(1, 5000), 5000)
     wait_written(files, 5000)
     old = (len(text(1, 5000)) - 1) // 10_000
-    wait_until(lambda: len(list(path.parent.glob("*.gz"))) >= old, "all to be compressed")
-    wait_until(lambda: not list(path.parent.glob("*[0-9]")), "the others to be gone")
+    wait_until(lambda: not list(path.parent.glob("*[0-9]")), "all to be compressed")
     assert sorted(found.suffix for found in path.parent.iterdir()) == [*[".gz"] * old, ".log"]
     assert all_of(path) == text(1, 5000)
     files.put(A, text(5001, 10_000), 10_000)
     wait_written(files, 10_000)
     assert all_of(path) == text(1, 10_000), "they go on with higher numbers"
+    wait_until(lambda: not list(path.parent.glob("*[0-9]")), "all to be compressed again")
+    assert all_of(path) == text(1, 10_000)
     assert {stat.S_IMODE(found.stat().st_mode) for found in path.parent.iterdir()} == {
         stat.S_IMODE(path.stat().st_mode)
     }
@@ -252,7 +275,7 @@ def test_who_was_killed_while_compressing_does_it_again(
     Path(f"{path}.2.gz.part").write_bytes(b"half")
     Path(f"{path}.1").write_bytes(text(101, 200))
     Path(f"{path}.1.gz").write_bytes(b"of which the plain one was still there")
-    files.open(A, log(path, compress=True))
+    files.open(A, log(path, keep=2, compress=True))
     files.put(A, text(201, 201), 201)
     wait_written(files, 201)
     expected = ["api.log", "api.log.1.gz", "api.log.2.gz"]
@@ -276,6 +299,55 @@ def test_what_stands_in_the_way_of_old_ones_is_told_and_it_grows_meanwhile(
     wait_until(lambda: len(ears.told) > 1, "the relief")
     assert ears.told[1:] == [(A, "relieved: ")]
     assert Path(f"{path}.1").read_bytes() == text(1, 500) or path.read_bytes() == text(1, 501)
+
+
+def test_a_number_that_is_free_is_used_before_the_oldest_is_given_up(files: LogFiles, path: Path) -> None:
+    """Who was killed while files were put away has left one."""
+    path.parent.mkdir()
+    for number in (2, 3):
+        Path(f"{path}.{number}").write_bytes(b"old %d\n" % number)
+    files.open(A, log(path, size=1000, keep=3))
+    files.put(A, text(1, 130), 130)
+    wait_written(files, 130)
+    assert Path(f"{path}.3").read_bytes() == b"old 3\n"
+    assert all_of(path) == b"old 3\nold 2\n" + text(1, 130)
+
+
+def test_of_the_oldest_nothing_stays_behind(files: LogFiles, path: Path) -> None:
+    path.parent.mkdir()
+    Path(f"{path}.1.gz").write_bytes(gzip.compress(b"old\n"))
+    files.open(A, log(path, size=1000, keep=1))
+    files.put(A, text(1, 130), 130)
+    wait_written(files, 130)
+    assert sorted(found.name for found in path.parent.iterdir()) == ["api.log", "api.log.1"]
+
+
+def test_files_that_are_put_away_while_one_is_compressed_are_not_mixed_up(
+    files: LogFiles, path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(logfiles, "COMPRESS_AFTER", 0.0)
+    monkeypatch.setattr(logfiles, "COMPRESS_PIECE", 500)
+    monkeypatch.setattr(logfiles, "GATHER", 0.001)
+    files.open(A, log(path, size=3000, keep=1000, compress=True))
+    for number in range(1, 2001, 20):
+        files.put(A, text(number, number + 19), number + 19)
+        wait_written(files, number + 19)
+    assert list(path.parent.glob("*.gz"))
+    wait_until(lambda: not list(path.parent.glob("*[0-9]")), "all to be compressed")
+    assert all_of(path) == text(1, 2000)
+
+
+def test_whoever_does_not_want_it_compressed_any_more_is_heard(
+    files: LogFiles, path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(logfiles, "COMPRESS_AFTER", 0.0)
+    files.open(A, log(path, compress=True))
+    files.change(A, log(path, size=1000, keep=2))
+    files.put(A, text(1, 200), 200)
+    wait_written(files, 200)
+    file = files._spools[A].file
+    wait_until(lambda: file and file.compress_at == math.inf, "nothing to be due")
+    assert not list(path.parent.glob("*.gz"))
 
 
 # Others who handle the file.
@@ -362,6 +434,26 @@ def test_what_is_no_file_is_told_and_left_alone(
         assert path.read_bytes() == text(1, 1)
 
 
+@pytest.mark.parametrize("kind", ["link", "pipe"])
+def test_what_takes_the_place_of_a_file_while_it_is_opened_is_not_written_to(
+    files: LogFiles, ears: Ears, path: Path, tmp_path: Path, kind: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    other = tmp_path / "passwd"
+    other.write_text("mine\n")
+    path.parent.mkdir()
+    if kind == "link":
+        path.symlink_to(other)
+    else:
+        os.mkfifo(path)
+    before = os.stat(other)
+    lstat = os.lstat
+    monkeypatch.setattr(os, "lstat", lambda name: before if name == str(path) else lstat(name))
+    files.open(A, log(path))
+    files.put(A, text(1, 1), 1)
+    wait_until(lambda: ears.told, "the trouble")
+    assert other.read_text() == "mine\n"
+
+
 def test_a_file_is_one_jobs(files: LogFiles, ears: Ears, path: Path) -> None:
     files.open(A, log(path))
     files.put(A, text(1, 1), 1)
@@ -407,6 +499,37 @@ def test_a_write_that_is_short_is_gone_on_with_in_the_middle_of_the_line(
     assert ears.told[1:] == [(A, "relieved: ")]
     assert path.read_bytes() == text(1, 20)
     assert files.written(A) == (len(text(1, 20)), 20, path.stat().st_ino)
+
+
+def test_the_rest_of_a_line_goes_where_its_beginning_is(files: LogFiles, ears: Ears, path: Path) -> None:
+    """Also when the file is long enough by then."""
+    long = b"x" * 5000 + b"\n"
+    files.open(A, log(path, size=100, keep=10))
+    with no_file_is_longer_than(1000):
+        files.put(A, long, 1)
+        wait_until(lambda: ears.told, "the trouble")
+    files.put(A, text(2, 3), 3)
+    wait_written(files, 3)
+    assert path.read_bytes() == text(2, 3)
+    assert Path(f"{path}.1").read_bytes() == long
+
+
+def test_it_is_not_tried_again_all_the_time(
+    files: LogFiles, ears: Ears, path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(logfiles, "RETRY_EVERY", 1000.0)
+    path.mkdir(parents=True)
+    files.open(A, log(path))
+    files.put(A, text(1, 1), 1)
+    wait_until(lambda: ears.told, "the trouble")
+    path.rmdir()
+    files.open(B, log(path.parent / "other.log"))
+    for job in (A, B):
+        files.put(job, text(2, 2), 2)
+    wait_written(files, 2, B)
+    assert not path.exists()
+    files.close(DEADLINE)
+    assert path.read_bytes() == text(1, 2), "but when it is closed"
 
 
 FULL_DISK = """
@@ -465,19 +588,21 @@ def test_of_a_full_disk_what_was_said_is_kept_in_the_file_or_counted(tmp_path: P
 
 
 class Disk:
-    """Takes what the thread writes only when it is free."""
+    """Takes what the thread writes when it is free, else so many writes as it has `permits` for."""
 
     def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
         self.is_free = threading.Event()
         self.is_free.set()
         self.is_asked = threading.Event()
+        self.permits = threading.Semaphore(0)
         self._write = os.write
         monkeypatch.setattr(os, "write", self.write)
 
     def write(self, fd: int, data: Any) -> int:
         if threading.current_thread().name == "log files":
             self.is_asked.set()
-            self.is_free.wait(DEADLINE)
+            while not self.is_free.wait(0.002) and not self.permits.acquire(blocking=False):
+                pass
         return self._write(fd, data)
 
 
@@ -537,6 +662,42 @@ def test_who_cannot_be_written_leaves_room_for_the_others(
     assert path.read_bytes() == chunk * 99
 
 
+def test_there_is_one_long_gap_rather_than_many(files: LogFiles, path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(logfiles, "JOB_MOST", 20_000)
+    monkeypatch.setattr(logfiles, "PIECE", 1000)
+    disk = Disk(monkeypatch)
+    chunk = b"x" * 799 + b"\n"  # which takes 1000 bytes
+    files.open(A, log(path))
+    files.put(A, chunk, 1)
+    wait_written(files, 1)
+    disk.is_free.clear()
+    for number in range(2, 41):
+        files.put(A, chunk, number)
+    assert disk.is_asked.wait(DEADLINE)
+    disk.permits.release(5)
+    wait_written(files, 5)
+    for number in range(41, 61):
+        files.put(A, chunk, number)
+    disk.is_free.set()
+    files.close(DEADLINE)
+    assert path.read_bytes().count(b"missing here") == 1
+
+
+def test_all_jobs_together_have_a_bound(files: LogFiles, path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(logfiles, "MOST", 10_000)
+    disk = Disk(monkeypatch)
+    jobs = [f"s/{number}" for number in range(20)]
+    for job in jobs:
+        files.open(job, log(path.parent / job / "log"))
+    disk.is_free.clear()
+    for job in jobs:
+        files.put(job, b"x" * 799 + b"\n", 1)
+    disk.is_free.set()
+    files.close(DEADLINE)
+    texts = [(path.parent / job / "log").read_bytes() for job in jobs]
+    assert sum(b"missing" in text for text in texts) == 10
+
+
 def test_closing_does_not_wait_for_a_disk_that_is_stuck(
     files: LogFiles, path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -568,16 +729,19 @@ def test_a_log_that_goes_elsewhere_takes_with_it_what_comes(files: LogFiles, pat
 
 
 def test_a_log_that_could_not_be_written_gives_what_waits_to_the_new_one(
-    files: LogFiles, ears: Ears, path: Path
+    files: LogFiles, ears: Ears, path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    monkeypatch.setattr(logfiles, "RETRY_EVERY", 1000.0)
     files.open(A, log(Path("/dev/null")))
     files.put(A, text(1, 5), 5)
     wait_until(lambda: ears.told, "the trouble")
     files.change(A, log(path))
     wait_written(files, 5)
-    wait_until(lambda: len(ears.told) == 2, "the relief")
-    assert ears.told[1] == (A, "relieved: ")
     assert path.read_bytes() == text(1, 5)
+    files.put(A, text(6, 6), 6)
+    wait_written(files, 6)
+    files.close(DEADLINE)
+    assert ears.told[1:] == [(A, "relieved: ")]
 
 
 def test_the_size_may_change(files: LogFiles, path: Path) -> None:
@@ -604,16 +768,26 @@ def test_a_job_may_have_no_log_any_more_and_one_again(files: LogFiles, ears: Ear
     files.put(A, text(7, 8), 8)
     wait_written(files, 8)
     assert path.read_bytes() == text(1, 5) + text(7, 8)
+    files.change(A, None)
+    wait_until(lambda: files.written(A) == Written(), "the job to be forgotten while it is silent")
     assert ears.told == []
 
 
-def test_what_waited_for_a_log_that_is_no_more_is_counted(files: LogFiles, ears: Ears) -> None:
+def test_what_waited_for_a_log_that_is_no_more_is_counted(
+    files: LogFiles, ears: Ears, path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """And leaves its room to others."""
+    monkeypatch.setattr(logfiles, "MOST", 400)
     files.open(A, log(Path("/dev/null")))
     files.put(A, text(1, 5), 5)
     wait_until(lambda: ears.told, "the trouble")
     files.change(A, None)
     wait_until(lambda: len(ears.told) == 2, "the relief")
     assert ears.told[1] == (A, f"relieved: 5 lines are missing ({len(text(1, 5))} B)")
+    files.open(B, log(path))
+    files.put(B, text(1, 5), 5)
+    wait_written(files, 5, B)
+    assert path.read_bytes() == text(1, 5)
 
 
 # A runner that takes over.
@@ -689,6 +863,15 @@ def test_a_file_that_is_another_one_is_not_cut_and_says_that_lines_may_be_there_
     files.close(DEADLINE)
     note = "… zap: some of the lines that follow may be above already\n".encode()
     assert path.read_bytes() == text(41, 60) + note + text(41, 80)
+
+
+def test_who_takes_over_from_one_that_had_not_opened_the_file_yet_cuts_nothing_off(go_on: Go, path: Path) -> None:
+    path.parent.mkdir()
+    path.write_bytes(b"from before\n")
+    files = go_on(Written())
+    files.put(A, text(1, 5), 5)
+    files.close(DEADLINE)
+    assert path.read_bytes() == b"from before\n" + text(1, 5)
 
 
 def test_a_file_that_was_emptied_since_is_gone_on_with(go_on: Go, path: Path) -> None:

@@ -149,21 +149,39 @@ def test_whom_the_number_of_one_that_is_gone_was_given_to_is_left_alone(folder: 
 
 
 async def goes_on_forking(folder: Path) -> Any:
+    """As soon as any of them dies there is room for another one, which is born before the others are dead."""
     born = bear(folder, command("bomb"))
-    wait_up(folder, ["."], BOMB_MOST)
+    wait_up(folder, ["."], 1 + BOMB_MOST)
+    before = marks(folder)
     reaper = reaper_of(born)
     reaper.signal(born, "KILL")
     await until(lambda: reaper_is_done_with(reaper, born), HUNT_MOST)
+    return [len(living(folder)), len(marks(folder) - before)]
+
+
+def test_of_those_who_fork_faster_than_they_are_killed_nobody_is_born_any_more(folder: Path) -> None:
+    assert play(goes_on_forking, folder) == [0, 0]
+
+
+async def forks_while_it_is_killed(folder: Path) -> Any:
+    for number in "1234":
+        (folder / number).mkdir()
+        born = bear(folder / number, command("forks_at_usr1"), number)
+        wait_up(folder, [number])
+        reaper = reaper_of(born)
+        os.kill(born.pid, signal.SIGUSR1)
+        reaper.signal(born, "KILL")
+    await asyncio.sleep(HUNT_MOST / 2)
     return len(living(folder))
 
 
-def test_those_who_fork_faster_than_they_are_killed_are_ended_by_one_kill(folder: Path) -> None:
-    assert play(goes_on_forking, folder) == 0
+def test_who_was_born_between_a_look_and_a_kill_is_killed_as_well(folder: Path) -> None:
+    assert play(forks_while_it_is_killed, folder) == 0
 
 
 async def forks_while_it_is_ended(folder: Path) -> Any:
     born = bear(folder, command("bomb"))
-    wait_up(folder, ["."], BOMB_MOST)
+    wait_up(folder, ["."], BOMB_MOST // 2)  # the others are on their way
     reaper = reaper_of(born)
     left = await reaper.end_all(lambda: False)
     return [left, len(living(folder))]

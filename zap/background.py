@@ -146,7 +146,7 @@ async def serve(plan: Plan, world: World, heal: Heal, claimed: Claim, estate: Es
     )
     if start.left:
         runner.tell(start.left)
-    server = Server(runner, plan.path)
+    server = Server(runner, plan.path, keeper)
     begun: list[asyncio.Task[None]] = []
     watching: asyncio.Task[None] | None = None
     presses = Presses()

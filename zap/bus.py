@@ -40,11 +40,12 @@ class Bus:
         """Number what follows behind this, which was another runner's; nobody has missed any of that."""
         self.last = self._first = last
 
-    def restore(self, kept: Iterable[Event], last: int) -> None:
-        """Go on behind another bus: with what it had, and its numbers."""
+    def restore(self, kept: Iterable[Event], last: int, is_all: bool) -> None:
+        """Go on behind another bus: with what it had, or the newest of it, and its numbers."""
         self._kept.extend(kept)
         self.last = last
-        self._lost = self._kept[0].n - 1 if self._kept else last
+        before = self._kept[0].n - 1 if self._kept else last
+        self._first, self._lost = (before, 0) if is_all else (0, before)
 
     def publish(self, fact: Fact, cause: int = 0) -> Event:
         event = Event(self.last + 1, time.time(), fact, cause)

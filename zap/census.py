@@ -82,7 +82,7 @@ class Census:
 
     def strays(self, tag: str, known: Iterable[int]) -> set[int]:
         """As `family`, of a leader who is gone: its number may be another's now."""
-        return self._alive(self._descendants([*self._tagged(0, tag), *known]))
+        return self._alive(self._descendants([*self._tagged(0, tag), *known], self._homes))
 
     def families(self, leaders: Mapping[str, tuple[int, str]]) -> dict[str, list[Process]]:
         """Everyone of each of these, by name (leader and tag): the leaders, and who has ended, counted as well.
@@ -191,15 +191,16 @@ class Census:
 
     def _household(self, leader: int, adopted: Iterable[int]) -> set[int]:
         """The leader with its family, and those of both that have ended."""
-        found = self._descendants([leader, *self._groups.get(leader, ()), *self._sessions.get(leader, ()), *adopted])
-        return {pid for pid in found if pid in self.processes} - self._homes
+        roots = [leader, *self._groups.get(leader, ()), *self._sessions.get(leader, ()), *adopted]
+        return {pid for pid in self._descendants(roots, self._homes) if pid in self.processes}
 
-    def _descendants(self, roots: Iterable[int]) -> set[int]:
+    def _descendants(self, roots: Iterable[int], but: Collection[int] = ()) -> set[int]:
+        """These and everyone below them; not `but` these, nor who is below those alone."""
         found: set[int] = set()
         queue = list(roots)
         while queue:
             pid = queue.pop()
-            if pid not in found:
+            if pid not in found and pid not in but:
                 found.add(pid)
                 queue += self._below.get(pid, ())
         return found

@@ -124,7 +124,7 @@ def make(found: Found, name: str, limits: Limits) -> tuple[str, ...]:
                     _set_limit(folders[-1], limit, getattr(limits, limit))
     except OSError as error:
         Cgroup(folders).remove()
-        raise OSError(error.errno, f"no control group could be made: {_explain(error)}") from None
+        raise OSError(f"no control group could be made: {_explain(error)}") from None
     return tuple(folders)
 
 

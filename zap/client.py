@@ -9,7 +9,7 @@ from collections.abc import AsyncIterator
 from zap import address, frame, wire
 from zap.address import NoRunner
 from zap.errors import ZapError
-from zap.events import Event
+from zap.events import Event, Restated
 from zap.plan import MIB, Plan
 from zap.requests import Request
 from zap.session import Tail
@@ -44,7 +44,8 @@ class Client:
                 await line.write(wire.call_line(1, wire.Watch(since, rest)))
                 while "event" in (answer := await line.read()):
                     event = wire.event_from_plain(answer["event"])
-                    since = event.n
+                    if not isinstance(event.fact, Restated):  # all of these have one number: the rest would be missed
+                        since = event.n
                     yield event
                 frame.result_of(answer)
                 return

@@ -130,7 +130,8 @@ class Line:
                 number = self._send({"verb": "watch", "since": since})
                 continue
             if "event" in answer:
-                since = answer["event"]["n"]
+                if answer["event"]["event"] != "restated":  # all of these have one number: the rest would be missed
+                    since = answer["event"]["n"]
                 yield answer["event"]
             elif answer.get("id") == number:
                 frame.result_of(answer)

@@ -1,7 +1,7 @@
 """How the lines on a runner's socket are framed, whatever they say: hello, calls, answers.
 
 Each side sends one JSON object per line. The runner begins: `{"zap": VERSION, "protocol": 1, "plan": PATH, "pid":
-PID}`. Then who dials sends calls, `{"id": 7, "verb": "tail", "job": "web/api"}`, with any integer as id; each is
+PID, "keeper": PID}`. Then who dials sends calls, `{"id": 7, "verb": "tail", "job": "web/api"}`, with any integer as id; each is
 answered under it: `{"id": 7, "result": …}`, or `{"id": 7, "error": WHY, "code": EXIT CODE}`. A `watch` is first
 answered by any number of `{"id": 7, "event": …}`.
 
@@ -35,12 +35,15 @@ _ENCODER = json.JSONEncoder(separators=(",", ":"), check_circular=False)
 
 
 class Hello(NamedTuple):
-    """How a runner begins: its version, the protocol that it speaks, its plan's path, its process."""
+    """How a runner begins: its version, the protocol that it speaks, its plan's path, its process, and that of its
+    keeper, 0 where there is none.
+    """
 
     zap: str
     protocol: int
     plan: str
     pid: int
+    keeper: int = 0
 
 
 def encode(message: Mapping[str, Plain]) -> bytes:
@@ -74,7 +77,7 @@ def read_hello(data: Mapping[str, Plain]) -> Hello:
     if data.get("protocol") != PROTOCOL:
         version = data.get("zap", "another version")
         raise ZapError(f"the runner is of zap {version}, which this one cannot talk to: end it with its own `zap down`")
-    return Hello(data["zap"], data["protocol"], data["plan"], data["pid"])
+    return Hello(data["zap"], data["protocol"], data["plan"], data["pid"], data.get("keeper", 0))
 
 
 def result_of(answer: Mapping[str, Plain]) -> Plain:

@@ -258,9 +258,7 @@ class Keeper:
             say(f"the runner, process {before}, ended by {how}")
             if len(self.crashes) >= self.most_crashes:
                 left = self.end_all()
-                say(
-                    f"{len(self.crashes)} runners ended within a minute, so that all jobs were: {left} processes are left"
-                )
+                say(f"{len(self.crashes)} runners ended within a minute, so that all jobs were; {left} processes left")
                 return FAILED
         self.inherit()
         self.start()

@@ -163,9 +163,9 @@ def _around(look: Census, pid: int) -> set[int]:
 
 
 def _stubborn(found: Sequence[Leftover]) -> str:
-    named = ", ".join(f"{one.pid} of {one.job}" for one in found[:NAMED])
+    named = ", ".join(f"process {one.pid} of {one.job}" for one in found[:NAMED])
     more = f" and {len(found) - NAMED} more" if len(found) > NAMED else ""
-    return f"left behind by a runner that is gone, and not to be ended, not even by KILL: process {named}{more}; end it"
+    return f"a runner that is gone has left behind what not even KILL ends, so nothing is started: {named}{more}"
 
 
 def _wait(pids: Sequence[int], seconds: float) -> None:
@@ -214,7 +214,7 @@ def _mailboxes() -> list[str]:
             with contextlib.suppress(OSError):
                 seen = os.lstat(folder)
                 is_ours = stat.S_ISDIR(seen.st_mode) and seen.st_uid == os.geteuid()
-                if is_ours and os.listdir(folder) == ["notify"]:
+                if is_ours and os.listdir(folder) == ["notify"] and stat.S_ISSOCK(os.lstat(f"{folder}/notify").st_mode):
                     found.append(folder)
     return found
 

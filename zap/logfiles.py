@@ -35,8 +35,8 @@ HURRY = 256 * KIB  # of a job, which are not left waiting for more
 GATHER = 0.1  # seconds that a line waits for others
 RETRY_EVERY = 1.0  # seconds
 CALM = 2.0  # seconds without trouble until it is taken to be over
-ROTATE_AGAIN = 60.0  # seconds until what could not be put away, or made smaller, is tried again
 COMPRESS_AFTER = 10.0  # seconds in which a runner that takes over can still go on with a file that was put away
+COMPRESS_AGAIN = 60.0  # seconds after it could not be done
 COMPRESS_PIECE = 256 * KIB
 TEXT = bytes([*range(0x20, 0x7F), *b"\t\r\n"])
 TOO_MUCH = "the job says more than can be written"
@@ -83,6 +83,8 @@ class LogFiles:
         """
         with self._lock:
             spool = self._spools.setdefault(job, _Spool(job, at))
+            if spool.path != log.file:
+                spool.retry_at = 0.0
             spool.wanted, spool.path = log, log.file
         if self._thread is None:
             self._thread = threading.Thread(target=self._run, name="log files", daemon=True)
@@ -102,7 +104,7 @@ class LogFiles:
         in the file says how much. Of a job without a log, nothing is done.
         """
         spool = self._spools.get(job)
-        if spool is None or spool.wanted is None or self._is_closing or not data:
+        if spool is None or spool.wanted is None or not data:
             return
         cost = len(data) + ENTRY
         with self._lock:
@@ -147,10 +149,10 @@ class LogFiles:
             with self._lock:
                 spools = list(self._spools.values())
             busy = [spool for spool in spools if self._serve(spool)]
-            if busy or is_closing:
+            if busy:
                 self._wake.set()
                 self._hurry.set()
-            else:
+            elif not is_closing:
                 self._compress(spools)
             is_over = is_closing and (not busy or time.monotonic() > self._until)
         for spool in spools:
@@ -251,7 +253,7 @@ class LogFiles:
                 if not self._write(spool, file):
                     break
         file.close()
-        spool.file, spool.retry_at = None, 0.0
+        spool.file = None
 
     def _forget(self, spool: _Spool) -> None:
         with self._lock:
@@ -364,7 +366,6 @@ class _File:
         self.compress_at = time.monotonic() + COMPRESS_AFTER if log.compress else math.inf
         self._fd = -1
         self._is_torn = False  # its last line is not whole yet
-        self._rotate_at = 0.0
         self._compressing: Generator[None, None, None] | None = None
         os.makedirs(os.path.dirname(log.file), exist_ok=True)
         is_found = not at or not at.inode or self._take_back(at.inode)
@@ -410,7 +411,7 @@ class _File:
             self._compressing = None
         except OSError:  # there is no room for it, most likely: it stays as it is
             self._compressing = None
-            self.compress_at = time.monotonic() + ROTATE_AGAIN
+            self.compress_at = time.monotonic() + COMPRESS_AGAIN
 
     def close(self) -> None:
         self._stop_compressing()
@@ -443,12 +444,12 @@ class _File:
             status = os.fstat(fd)
             _check(status.st_mode)
             size = status.st_size
-            if size and not self._is_torn and os.pread(fd, 1, size - 1) != b"\n":  # somebody was killed
+            if size and os.pread(fd, 1, size - 1) != b"\n":  # somebody was killed
                 size += os.write(fd, b"\n")
         except OSError:
             os.close(fd)
             raise
-        self._fd, self.size, self.inode = fd, size, status.st_ino
+        self._fd, self.size, self.inode, self._is_torn = fd, size, status.st_ino, False
 
     def _look(self) -> None:
         """Whether it is still there, and how long: logrotate(8), or a person, may have taken it away or emptied it."""
@@ -467,8 +468,6 @@ class _File:
 
     def _rotate(self) -> bool:
         """Whether it was put away. Who is killed between two renames leaves a number free, which the next one fills."""
-        if time.monotonic() < self._rotate_at:
-            return False
         try:
             self._stop_compressing()
             mode = stat.S_IMODE(os.fstat(self._fd).st_mode)
@@ -484,7 +483,6 @@ class _File:
             else:
                 os.unlink(self.log.file)
         except OSError as error:
-            self._rotate_at = time.monotonic() + ROTATE_AGAIN
             self.why = f"{self.log.file}: it cannot be put away, and grows: {error.strerror or error}"
             return False
         self.why = ""

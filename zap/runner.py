@@ -665,6 +665,8 @@ class Runner:
         """How every job is, for a reader who has not followed how it came to that."""
         for name, seat in self._seats.items():
             yield events.Restated(name, self._row(seat))
+        for (what, job), why in self._degraded.items():
+            yield events.Degraded(what, why, job)
 
     def _row(self, seat: _Seat) -> events.Row:
         """Pointers to output are not told to our own board: the buffer knows."""
@@ -1125,9 +1127,7 @@ class Runner:
         if seat.child is None:
             return
         group = self._group(seat)
-        if seat.is_paused and group:
-            group.thaw()
-        seat.is_paused = False
+        self._unpause(seat)
         self._say(seat, events.Signalled(seat.job.name, seat.run.epoch, name))
         self._reaper.signal(seat.child, name, self._members(seat))
         if name == "KILL" and group:
@@ -1236,6 +1236,7 @@ class Runner:
 
     def _ask_to_end(self, seat: _Seat, rung: int) -> None:
         """At first by what its settings want to be run; after that, and for those whom it did not reach, the rung."""
+        self._unpause(seat)
         steps = [("before_stop", seat.job.hooks.before_stop), ("stop", seat.job.stop.command)]
         texts = [(name, text) for name, text in steps if text is not None]
         if rung or seat.has_ended or not texts:
@@ -1462,7 +1463,7 @@ class Runner:
         self._removed = set(known.whole.removed)
         self._healer.restore(known.whole.spent, known.whole.healed)
         self._board.rows |= known.rows
-        self._bus.restore(known.events, known.last)
+        self._bus.restore(known.events, known.last, is_all=len(known.events) < memory.MOST_EVENTS)
         self._lines += [_line(event) for event in known.events]
         self._log_store = estate.store(LOG, self._log, Place(*known.log))
         sources: dict[int, tuple[_Seat, _Task | None, Source]] = {}
@@ -1589,22 +1590,35 @@ class Runner:
         return living | {born.pid for born, _ in self._released}
 
     def _pause(self, seat: _Seat, is_paused: bool) -> None:
-        """While it stands still it cannot be asked how it is."""
-        name, epoch = seat.job.name, seat.run.epoch
+        name = seat.name
         if seat.child is None or seat.run.state not in (State.RUNNING, State.READY):
             raise ZapError(f"{name} is {seat.run.state}: there is nobody to {'pause' if is_paused else 'resume'}")
-        if is_paused == seat.is_paused:
+        if not is_paused:
+            self._unpause(seat)
+        elif not seat.is_paused:
+            group = self._group(seat)
+            if not (group and group.freeze()):
+                self._reaper.signal(seat.child, "STOP", self._members(seat))
+            self._note_pause(seat)
+
+    def _unpause(self, seat: _Seat) -> None:
+        """Also before it is asked to end: who stands still cannot hear."""
+        if not seat.is_paused or seat.child is None:
             return
-        seat.is_paused = is_paused
-        group = self._group(seat)
-        if not is_paused and group:
+        if group := self._group(seat):
             group.thaw()
-        if not (is_paused and group and group.freeze()):
-            self._reaper.signal(seat.child, "STOP" if is_paused else "CONT", self._members(seat))
-        self._say(seat, events.Paused(name, epoch) if is_paused else events.Resumed(name, epoch))
-        self._check(seat, vitals.Left() if is_paused else vitals.Began(epoch))
-        if not is_paused and seat.run.state is State.READY:
-            self._check(seat, vitals.Readied())
+        self._reaper.signal(seat.child, "CONT", self._members(seat))
+        self._note_pause(seat)
+
+    def _note_pause(self, seat: _Seat, why: str = "") -> None:
+        """It stands still now, or goes on. Meanwhile nobody asks how it is."""
+        name, epoch = seat.name, seat.run.epoch
+        seat.is_paused = not seat.is_paused
+        self._say(seat, events.Paused(name, epoch, why) if seat.is_paused else events.Resumed(name, epoch))
+        if seat.run.state in LIVING:
+            self._check(seat, vitals.Left() if seat.is_paused else vitals.Began(epoch))
+            if not seat.is_paused and seat.run.state is State.READY:
+                self._check(seat, vitals.Readied())
 
     def _is_frozen(self, seat: _Seat) -> bool:
         group = self._group(seat)
@@ -1620,12 +1634,9 @@ class Runner:
         stopped = self._reaper.stopped(leaders) if leaders else {}
         for leader, seat in leaders.items():
             if leader in stopped and not seat.is_paused:
-                seat.is_paused = True
-                why = f"process {stopped[leader]} was stopped by a signal"
-                self._say(seat, events.Paused(seat.name, seat.run.epoch, why))
+                self._note_pause(seat, f"process {stopped[leader]} was stopped by a signal")
             elif leader not in stopped and seat.is_paused and not self._is_frozen(seat):
-                seat.is_paused = False
-                self._say(seat, events.Resumed(seat.name, seat.run.epoch))
+                self._note_pause(seat)
 
     @staticmethod
     def _children(seat: _Seat) -> list[child.Child]:

@@ -31,9 +31,9 @@ class Server:
     An exception that is no client's doing goes to the loop's exception handler.
     """
 
-    def __init__(self, session: Session, plan: str) -> None:
+    def __init__(self, session: Session, plan: str, keeper: int | None = None) -> None:
         self._session = session
-        self._hello = frame.Hello(__version__, frame.PROTOCOL, plan, os.getpid())
+        self._hello = frame.Hello(__version__, frame.PROTOCOL, plan, os.getpid(), keeper or 0)
         self._loop = asyncio.get_running_loop()
         self._welcoming: asyncio.Task[None] | None = None
         self._clients: dict[asyncio.Task[None], _Client] = {}

@@ -515,13 +515,13 @@ class Defaults(Model):
     group: Group = _setting("The group that the job runs in. Absent: that of the user.")
     umask: Umask = _setting("The rights that new files do not have. Absent: zap's own.")
     private_tmp: Flag = _setting(
-        "Whether it has a `/tmp` and a `/var/tmp` of its own, in memory, which are empty at each start. Its hooks and its "
-        "probes by `command` see them too, while it lives.",
+        "Whether it has a `/tmp` and a `/var/tmp` of its own, in memory, which are empty at each start. Its hooks and "
+        "its probes by `command` see them too, while it lives.",
         _JOB["private_tmp"],
     )
     network: Annotated[plan.Network, choice(plan.Network)] = _setting(
-        "`host`: that of the machine. `none`: only a loopback of its own. Its hooks and its probes by `command` share it "
-        "while it lives; else they and remedies have one like it.",
+        "`host`: that of the machine. `none`: only a loopback of its own. Its hooks and its probes by `command` share "
+        "it while it lives; else they, as remedies, have one like it.",
         _JOB["network"],
     )
     log: Log = _setting("A file that gets everything that the job says.")

@@ -167,6 +167,17 @@ def bomb() -> None:
             mark()
 
 
+def forks_at_usr1() -> None:
+    """Bears children that stay, one after the other, as long as it lives."""
+    signal.pthread_sigmask(signal.SIG_BLOCK, [signal.SIGUSR1])
+    mark()
+    signal.sigwait([signal.SIGUSR1])
+    for _ in range(BOMB_MOST):
+        if os.fork() == 0:
+            os.setsid()
+            stay()
+
+
 def says_last_words() -> None:
     """When it is asked to end; and without a newline."""
 
@@ -254,7 +265,7 @@ ENDLESS: dict[str, Callable[[], None]] = {
 }
 """Who has to be ended."""
 OTHERS: dict[str, Callable[[], None]] = {
-    program.__name__: program for program in (leader_exits_at_once, says_last_words, asks, flood)
+    program.__name__: program for program in (leader_exits_at_once, forks_at_usr1, says_last_words, asks, flood)
 }
 
 if __name__ == "__main__":

@@ -279,7 +279,7 @@ class _Terminal:
             self.begin(self._ask_to_note(f"interface: {text}"))
 
     async def _ask_to_note(self, text: str) -> None:
-        if True:  # when the runner is gone, the watch tells so
+        with contextlib.suppress(ZapError):  # when the runner is gone, the watch tells so
             await self._session.ask(requests.Note(text))
 
 

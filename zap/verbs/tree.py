@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 from collections.abc import Iterator, Mapping, Sequence
 
-from zap import census
+from zap import census, frame
 from zap.census import Census, Member
 from zap.choice import among
 from zap.frame import Plain
@@ -29,13 +29,13 @@ def register(subparsers: usage.Subparsers) -> None:
 
 
 def run(arguments: argparse.Namespace) -> int:
-    """Shows every process that lives below the runner, under the job that it belongs to: also those that left their
+    """Shows every process that lives below the runner and its keeper, under the job that it belongs to: also those that left their
     group or lost their parent, and remedies. CPU is what it has used in all, with what its ended children had."""
     with reach.runner(arguments) as line:
-        pid = line.hello.pid
+        hello = line.hello
     rows = reach.rows(arguments)
     jobs = among(rows, arguments.names)
-    families = _families(census.take(), pid, rows)
+    families = _families(census.take(), hello, rows)
     told = {job: families.get(job, []) for job in ([] if arguments.names else [RUNNER]) + jobs}
     if arguments.json:
         for job, processes in told.items():
@@ -47,15 +47,20 @@ def run(arguments: argparse.Namespace) -> int:
     return 0
 
 
-def _families(look: Census, runner: int, rows: Mapping[str, Mapping[str, Plain]]) -> dict[str, list[dict[str, Plain]]]:
-    """By job, and for the runner with what is nobody's: its processes, each with its children below it."""
+def _families(
+    look: Census, hello: frame.Hello, rows: Mapping[str, Mapping[str, Plain]]
+) -> dict[str, list[dict[str, Plain]]]:
+    """By job, and for the runner, its keeper and what is nobody's: its processes, each with its children below it."""
+    ours = (hello.keeper or hello.pid, hello.pid)
     owners = {row["pid"]: job for job, row in rows.items() if row["pid"]}
     families: dict[str, list[Member]] = {}
     job = RUNNER
-    for member in look.tree(runner, ""):
-        if member.depth == 0 and member.pid != runner:
-            break  # beside the runner: whoever started it
-        if member.depth == 1:  # a job's shell, a remedy, or one that lost its parent
+    for member in look.tree(ours[0], ""):
+        if member.depth == 0 and member.pid != ours[0]:
+            break  # beside it: whoever started it
+        if member.pid in ours:
+            job = RUNNER
+        elif member.parent in ours:  # a job's shell, a remedy, or one that lost its parent
             job = owners.get(member.pid) or look.job(member.pid)
         families.setdefault(job if job in rows else RUNNER, []).append(member)
     return {job: _nested(members) for job, members in families.items()}
