@@ -12,7 +12,7 @@ import re
 import select
 import stat
 import time
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import NamedTuple
 
 from zap import census, child
@@ -37,18 +37,18 @@ class Leftover(NamedTuple):
     tag: str
 
 
-def find(plan: str, look: Census | None = None, spare: Collection[int] = ()) -> list[Leftover]:
+def find(plan: str, look: Census | None = None) -> list[Leftover]:
     """Everyone alive who was started for the plan of this id by a runner that is gone; of their sessions, and below.
 
-    Never we, our ancestors, our session: we may have been started within a job. Nor those of `spare`, with who is below
-    them. Costs some 20 µs for each process of our user; a look, which costs more, is taken only if there is somebody.
+    Never we, our ancestors, our session: we may have been started within a job. Costs some 20 µs for each process of
+    our user; a look, which costs more, is taken only if there is somebody.
     """
     if look is None:
         if not _left(plan, _pids()):
             return []
         look = census.take()
     left = _left(plan, look.processes)
-    spared = _spared(look, spare)
+    spared = _spared(look)
     found: dict[int, Leftover] = {}
     for one in left.keys() - spared:
         for pid in {one, *_around(look, one)} - spared:
@@ -58,14 +58,14 @@ def find(plan: str, look: Census | None = None, spare: Collection[int] = ()) -> 
     return sorted(found.values())
 
 
-def end(plan: str, grace_of: Mapping[str, float], spare: Collection[int] = ()) -> Left | None:
+def end(plan: str, grace_of: Mapping[str, float]) -> Left | None:
     """Ends whom `find` finds: TERM, for each job its grace (in seconds), KILL. Returns when nobody is left.
 
     None when there was nobody. Blocks for the longest grace at most; and 5 s more for who does not heed KILL, which is
     a ZapError. Mailboxes to which nobody listens any more are removed.
     """
     _remove_mailboxes()
-    found = find(plan, None, spare)
+    found = find(plan)
     met: dict[tuple[int, float], Leftover] = {}
     begun = time.monotonic()
     has_killed = False
@@ -86,7 +86,7 @@ def end(plan: str, grace_of: Mapping[str, float], spare: Collection[int] = ()) -
         if not is_growing:
             _wait(list(due), min(due.values()) - now if not late else AGAIN)
         look = census.take()
-        known = {one[:2]: one for one in find(plan, look, spare)}
+        known = {one[:2]: one for one in find(plan, look)}
         hidden = {mark: met[mark] for mark in look.alive(pid for pid, _ in met) & met.keys()}  # since they were met
         found = sorted({**hidden, **known}.values())
     if not met:
@@ -144,13 +144,11 @@ def _lives(keeper: str) -> bool:
     return fields[0] not in (b"Z", b"X") and start in ("", "0", fields[19].decode())
 
 
-def _spared(look: Census, spare: Collection[int]) -> set[int]:
+def _spared(look: Census) -> set[int]:
     me = os.getpid()
     spared = {me, *look.below(me), *_around(look, me)}
     if me in look.processes:
         spared |= {process.pid for process in look.above(look.processes[me])}
-    for pid in spare:
-        spared |= {pid, *look.family(pid, "")}
     return spared
 
 
@@ -165,7 +163,9 @@ def _around(look: Census, pid: int) -> set[int]:
 def _stubborn(found: Sequence[Leftover]) -> str:
     named = ", ".join(f"process {one.pid} of {one.job}" for one in found[:NAMED])
     more = f" and {len(found) - NAMED} more" if len(found) > NAMED else ""
-    return f"a runner that is gone has left behind what not even KILL ends, so nothing is started: {named}{more}"
+    return (
+        f"a runner that is gone has left behind whom not even KILL ends: {named}{more}; try again when they have ended"
+    )
 
 
 def _wait(pids: Sequence[int], seconds: float) -> None:

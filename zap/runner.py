@@ -50,7 +50,8 @@ if TYPE_CHECKING:
 MOST_SPAWNS = 8  # a turn of the loop: a spawn can stall its caller for some ms when the cpu is overloaded
 TERMINAL_MOST = 10_000  # rows or columns
 TYPE_MOST = 1024 * 1024  # bytes that may wait until a job reads what is typed to it
-JOURNAL, LOG_FILE, GROUPS = "the journal", "the log file", "its control group"  # what may be degraded
+# What may be degraded.
+JOURNAL, LOG_FILE, GROUPS, LIMITS = "the journal", "the log file", "its control group", "its limits"
 LOGS_MOST = 5.0  # seconds in which what jobs have said last is written to their files
 LOG_BOUND = Bound(2000, MIB)
 TYPE_AGAIN = 0.01  # seconds until what a full terminal did not take is tried again
@@ -804,6 +805,8 @@ class Runner:
             self._degrade(GROUPS, seat.name, str(error.strerror or error))
             return ()
         self._recover(GROUPS, seat.name, "")
+        if lacking := nursery.shortcomings(seat.job, self._groups):
+            self._degrade(LIMITS, seat.name, "; ".join(lacking))
         return groups
 
     @staticmethod
