@@ -1,8 +1,8 @@
 """How the lines on a runner's socket are framed, whatever they say: hello, calls, answers.
 
-Each side sends one JSON object per line. The runner begins: `{"zap": VERSION, "protocol": 1, "plan": PATH, "pid": PID,
-"keeper": PID}`. Then who dials sends calls, `{"id": 7, "verb": "tail", "job": "web/api"}`, with any integer as id; each is
-answered under it: `{"id": 7, "result": …}`, or `{"id": 7, "error": WHY, "code": EXIT CODE}`. A `watch` is first
+Each side sends one JSON object per line. The runner begins: `{"zap": VERSION, "protocol": 1, "plan": PATH, "pid":
+PID, "keeper": PID}`. Then who dials sends calls, `{"id": 7, "verb": "tail", "job": "web/api"}`, with any integer as id;
+each is answered under it: `{"id": 7, "result": …}`, or `{"id": 7, "error": WHY, "code": EXIT CODE}`. A `watch` is first
 answered by any number of `{"id": 7, "event": …}`.
 
 An error with `"id": null` answers a line that is no call; who is not let in, in place of the hello; and a line of more

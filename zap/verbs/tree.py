@@ -30,7 +30,8 @@ def register(subparsers: usage.Subparsers) -> None:
 
 def run(arguments: argparse.Namespace) -> int:
     """Shows every process that lives below the runner and its keeper, under the job that it belongs to: also those that
-    left their group or lost their parent, and remedies. CPU is what it has used in all, with what its ended children had."""
+    left their group or lost their parent, and remedies. CPU is what it has used in all, with what its ended children
+    had."""
     with reach.runner(arguments) as line:
         hello = line.hello
     rows = reach.rows(arguments)
