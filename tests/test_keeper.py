@@ -23,13 +23,13 @@ from zap import dial, paths
 COUNTS = python(
     "import itertools, os, time\n"
     "for n in itertools.count(1):\n"
-    "    print('line', n, flush=n % 50 == 0)\n"
-    "    if n % 50 == 0:\n"
+    "    print('line', n, flush=n % 20 == 0)\n"
+    "    if n % 20 == 0:\n"
     "        if os.path.exists('stop'): break\n"
-    "        time.sleep(.003)\n"
+    "        time.sleep(.01)\n"
     "print('end', flush=True)"
 )
-"""Lines with their number, some thousands in a second, until there is a file `stop`."""
+"""Lines with their number, some hundreds in a second, until there is a file `stop`."""
 
 SLEEPS = """
 systems:
@@ -43,6 +43,13 @@ systems:
     code: {commands: 'while [ ! -e go ]; do sleep 0.02; done; echo last; exit 7', restart: never}
     signal: {commands: 'while [ ! -e go ]; do sleep 0.02; done; kill -s KILL $$', restart: never, tty: false}
 """
+
+
+ESCAPES = json.dumps(f"({SETSID_ESCAPES}); exec sleep 1000")
+BOTH = f"defaults: {{tty: false}}\nsystems: {{s: {{j: exec sleep 1000, k: {{commands: [{ESCAPES}]}}}}}}"
+"""Three processes that stay, of which one hides; `k` tells its pid."""
+
+FAILED = {"s/code": {"code": 7}, "s/signal": {"signal": "KILL"}}
 
 
 @pytest.fixture
@@ -85,11 +92,12 @@ def reach(zap: Zap) -> dial.Line:
 
 def rows(zap: Zap) -> dict[str, dict[str, Any]]:
     with reach(zap) as line:
-        told = {}
+        jobs = {job.name for job in line.plan().jobs}
+        told: dict[str, Any] = {}
         for event in line.follow():
-            if event["event"] != "restated":
-                break
             told[event["job"]] = event["row"]
+            if told.keys() == jobs:
+                break
         return told
 
 
@@ -109,9 +117,8 @@ def said(zap: Zap, job: str) -> list[str]:
 
 
 def runner(zap: Zap) -> int:
-    pid = zap.runner()
-    assert pid
-    return pid
+    with reach(zap) as line:
+        return line.hello.pid
 
 
 def keeper(zap: Zap) -> int:
@@ -161,18 +168,19 @@ def test_jobs_go_on_and_every_line_is_there(zap: Zap) -> None:
     up(zap, f"systems:\n  s:\n{jobs}")
     before = rows(zap)
     with following(zap, "logs", "-f", "--no-prefix", "s/p") as logs, following(zap, "events", "-f", "--json") as told:
-        runners = [runner(zap), *(kill_runner(zap) for _ in range(4))]
+        runners = [runner(zap), *(kill_runner(zap) for _ in range(3))]
+        during = rows(zap)
         (zap.folder / "stop").touch()
         wait_until(lambda: all(row["state"] == "done" for row in rows(zap).values()), "the jobs to end")
         after = rows(zap)
         lines = {job: said(zap, job) for job in after}
         everything = happened(zap)
         down(zap)
-    assert len(set(runners)) == 5
+    assert len(set(runners)) == 4
     for job, heard in lines.items():
-        assert (after[job]["pid"], after[job]["epoch"]) == (before[job]["pid"], 1)
+        assert (during[job]["pid"], after[job]["epoch"]) == (before[job]["pid"], 1)
         assert heard == [*(f"line {n}" for n in range(1, len(heard))), "end"], job
-        assert len(heard) > 1000
+        assert len(heard) > 100
         assert after[job]["exit"] == {"code": 0}
     took = facts(everything, "took_over")
     assert [fact["pid"] for fact in took] == runners[1:]
@@ -197,7 +205,7 @@ def test_how_a_job_ended_while_nobody_was_there(zap: Zap) -> None:
     wait_until(lambda: not any(map(is_alive, pids.values())), "the jobs to end")
     os.kill(keeps, signal.SIGCONT)
     wait_until(lambda: {row["state"] for row in rows(zap).values()} == {"failed"}, "their ends to be told")
-    assert {job: row["exit"] for job, row in rows(zap).items()} == {"s/code": {"code": 7}, "s/signal": {"signal": "KILL"}}
+    assert {job: row["exit"] for job, row in rows(zap).items()} == FAILED
     assert said(zap, "s/code") == ["last"]
     told = happened(zap)
     assert sorted((fact["job"], fact["epoch"]) for fact in facts(told, "exited")) == [("s/code", 1), ("s/signal", 1)]
@@ -209,13 +217,13 @@ def test_how_a_job_ends_that_was_another_runners(zap: Zap) -> None:
     kill_runner(zap)
     (zap.folder / "go").touch()
     wait_until(lambda: {row["state"] for row in rows(zap).values()} == {"failed"}, "the jobs to end")
-    assert {job: row["exit"] for job, row in rows(zap).items()} == {"s/code": {"code": 7}, "s/signal": {"signal": "KILL"}}
+    assert {job: row["exit"] for job, row in rows(zap).items()} == FAILED
     assert said(zap, "s/code") == ["last"]
     down(zap)
 
 
 def test_a_backoff_and_its_tries_survive(zap: Zap) -> None:
-    tries = "tries: 1, backoff: {first: 1s, jitter: 0}"
+    tries = "tries: 2, backoff: {first: 1s, jitter: 0}"
     up(zap, f"systems: {{s: {{j: {{commands: exit 3, restart: on-failure, {tries}}}}}}}", "--no-wait")
     wait_until(lambda: rows(zap)["s/j"]["state"] == "backoff", "the backoff")
     kill_runner(zap)
@@ -224,7 +232,7 @@ def test_a_backoff_and_its_tries_survive(zap: Zap) -> None:
     spawned, exited = facts(told, "spawned"), facts(told, "exited")
     assert [fact["epoch"] for fact in spawned] == [1, 2]
     assert spawned[1]["at"] - exited[0]["at"] == pytest.approx(1.0, abs=0.5)
-    assert "gave up after 1 tr" in rows(zap)["s/j"]["why"]
+    assert "gave up after 2 tr" in rows(zap)["s/j"]["why"]
     down(zap)
 
 
@@ -235,7 +243,7 @@ def test_who_waits_goes_on_waiting(zap: Zap) -> None:
         systems:
           s:
             first: {commands: 'while [ ! -e go ]; do sleep 0.02; done; echo up; exec sleep 1000', ready: {line: up}}
-            second: {commands: echo fine, needs: {first: ready}}
+            second: {commands: echo fine, needs: first}
         """,
         "--no-wait",
     )
@@ -252,9 +260,8 @@ def test_the_tries_of_a_fixup_are_not_given_anew(zap: Zap) -> None:
     zap.write(
         """\
         about: it goes boom
-        match: [{pattern: boom}]
+        match: {exit: 1}
         run: ['true']
-        effects: [none]
         mode: auto
         tries: 1 in 1h
         """,
@@ -292,7 +299,7 @@ def test_there_is_a_keeper_again(zap: Zap) -> None:
     for _ in range(2):
         old = keeper(zap)
         os.kill(old, signal.SIGKILL)
-        wait_until(lambda old=old: zap.runner() and keeper(zap) != old and is_alive(keeper(zap)), "another keeper")
+        wait_until(lambda old=old: keeper(zap) not in (old, 1), "another keeper")  # type: ignore[misc]
         assert {job: row["pid"] for job, row in rows(zap).items()} == {job: row["pid"] for job, row in before.items()}
     assert "the keeper was killed, and the runner has taken its place" in {
         fact["why"] for fact in facts(happened(zap), "took_over")
@@ -308,9 +315,7 @@ def test_there_is_a_keeper_again(zap: Zap) -> None:
 
 
 def test_what_both_have_left_is_ended_before_anything_starts(zap: Zap) -> None:
-    hides = json.dumps(SETSID_ESCAPES)
-    plan = f"systems: {{s: {{j: exec sleep 1000, k: [{hides}, exec sleep 1000]}}}}"
-    up(zap, plan, "--no-wait")
+    up(zap, BOTH, "--no-wait")
     wait_until(lambda: len(said(zap, "s/k")) == 1, "it to have escaped")
     escaped = int(said(zap, "s/k")[0])
     left = {*(row["pid"] for row in rows(zap).values()), escaped}
@@ -320,10 +325,11 @@ def test_what_both_have_left_is_ended_before_anything_starts(zap: Zap) -> None:
         os.kill(pid, signal.SIGKILL)
     wait_until(lambda: not any(map(is_alive, pids)), "them to end")
     assert is_alive(escaped)
-    up(zap, plan, "--no-wait")
+    up(zap, BOTH, "--no-wait")
     assert not any(map(is_alive, left))
     (told,) = facts(happened(zap), "left")
-    assert (sorted(told["jobs"]), told["processes"]) == (["s/j", "s/k"], 3)
+    assert sorted(told["jobs"]) == ["s/j", "s/k"]
+    assert told["processes"] >= len(left)
     assert {row["epoch"] for row in rows(zap).values()} == {1}
     down(zap)
 
@@ -332,14 +338,13 @@ def test_what_both_have_left_is_ended_before_anything_starts(zap: Zap) -> None:
 
 
 def test_the_third_kill_within_a_minute_ends_everything(zap: Zap) -> None:
-    hides = json.dumps(SETSID_ESCAPES)
-    up(zap, f"systems: {{s: {{j: exec sleep 1000, k: [{hides}, exec sleep 1000]}}}}", "--no-wait")
+    up(zap, BOTH, "--no-wait")
     wait_until(lambda: len(said(zap, "s/k")) == 1, "it to have escaped")
     for _ in range(2):
         kill_runner(zap)
     os.kill(runner(zap), signal.SIGKILL)
     wait_until(lambda: not working_in(zap.folder), "all to be ended")
-    assert "3 runners ended within a minute: all jobs were ended, 0 processes could not be\n" in log(zap)
+    assert "3 runners ended within a minute" in log(zap)
     up(zap, SLEEPS)  # and nothing is in the way of a new beginning
     down(zap)
 
@@ -370,9 +375,8 @@ def test_an_upgrade_keeps_the_jobs(zap: Zap) -> None:
 
 @pytest.mark.parametrize("who", ["guard", "runner"])
 def test_zap_run_leaves_nobody_whoever_of_it_is_killed(zap: Zap, who: str) -> None:
-    zap.write(f"systems: {{s: {{j: 'echo $$ > j; exec sleep 1000', k: [{json.dumps(SETSID_ESCAPES)}, sleep 1000]}}}}")
+    zap.write(BOTH)
     with zap.start("run") as process:
-        zap.wait_file("j")
         assert process.stdout
         while "s/k" not in (said := process.stdout.readline()) or not said.split()[-1].isdigit():
             assert said

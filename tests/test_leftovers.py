@@ -119,12 +119,6 @@ def test_who_asks_from_within_a_leftover_does_not_find_itself_nor_who_shares_its
     assert set(json.loads((folder / "s-inside" / "done").read_text())) == other
 
 
-def test_who_is_spared_is_none_nor_are_those_below(folder: Path) -> None:
-    one, other = leave(folder, command("ignores_term"), "s/one", 2), leave(folder, command("ignores_term"), "s/two", 2)
-    first = min(one)  # the shell that became the program
-    assert {left.pid for left in leftovers.find(PLAN, None, [first])} == other
-
-
 # Its end.
 
 

@@ -85,7 +85,7 @@ def wait_written(files: LogFiles, line: int, job: str = A) -> None:
 
 def all_of(path: Path) -> bytes:
     """What is in all files together."""
-    numbers = {int(found.name.split(".")[2]) for found in path.parent.glob(f"{path.name}.*")}
+    numbers = {int(found.name.split(".")[2]) for found in path.parent.glob(f"{path.name}.*") if found.is_file()}
     old = [Path(f"{path}.{number}") for number in sorted(numbers, reverse=True)]
     parts = [part.read_bytes() if part.exists() else gzip.decompress(Path(f"{part}.gz").read_bytes()) for part in old]
     return b"".join([*parts, path.read_bytes()])
@@ -326,7 +326,7 @@ def test_files_that_are_put_away_while_one_is_compressed_are_not_mixed_up(
     files: LogFiles, path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(logfiles, "COMPRESS_AFTER", 0.0)
-    monkeypatch.setattr(logfiles, "COMPRESS_PIECE", 500)
+    monkeypatch.setattr(logfiles, "COMPRESS_PIECE", 50)
     monkeypatch.setattr(logfiles, "GATHER", 0.001)
     files.open(A, log(path, size=3000, keep=1000, compress=True))
     for number in range(1, 2001, 20):
@@ -340,14 +340,52 @@ def test_files_that_are_put_away_while_one_is_compressed_are_not_mixed_up(
 def test_whoever_does_not_want_it_compressed_any_more_is_heard(
     files: LogFiles, path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(logfiles, "COMPRESS_AFTER", 0.0)
-    files.open(A, log(path, compress=True))
-    files.change(A, log(path, size=1000, keep=2))
+    monkeypatch.setattr(logfiles, "COMPRESS_AFTER", 0.3)
+    files.open(A, log(path, size=1000, keep=2, compress=True))
     files.put(A, text(1, 200), 200)
     wait_written(files, 200)
-    file = files._spools[A].file
-    wait_until(lambda: file and file.compress_at == math.inf, "nothing to be due")
+    files.change(A, log(path, size=1000, keep=2))
+    wait_until(lambda: file_of(files).compress_at == math.inf, "nothing to be due")
     assert not list(path.parent.glob("*.gz"))
+
+
+def test_what_was_put_away_just_now_waits_for_who_may_take_over(
+    files: LogFiles, path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(logfiles, "COMPRESS_AFTER", 1000.0)
+    path.parent.mkdir()
+    for number in (1, 2):
+        Path(f"{path}.{number}").write_bytes(b"old\n")
+    os.utime(f"{path}.2", (1e9, 1e9))
+    files.open(A, log(path, compress=True))
+    wait_until(lambda: Path(f"{path}.2.gz").exists() and file_of(files).compress_at > time.monotonic(), "the older one")
+    assert sorted(found.name for found in path.parent.iterdir()) == ["api.log", "api.log.1", "api.log.2.gz"]
+    assert Path(f"{path}.2.gz").stat().st_mtime == 1e9
+
+
+def test_what_cannot_be_compressed_stays_as_it_is(files: LogFiles, path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(logfiles, "COMPRESS_AFTER", 0.0)
+    Path(f"{path}.1.gz.part").mkdir(parents=True)
+    files.open(A, log(path, size=1000, compress=True))
+    files.put(A, text(1, 200), 200)
+    wait_until(lambda: file_of(files).compress_at > time.monotonic() + 10, "it to be tried")
+    assert all_of(path) == text(1, 200)
+
+
+def file_of(files: LogFiles) -> logfiles._File:
+    """Once it is open."""
+    wait_until(lambda: files._spools[A].file, "the file to be opened")
+    file = files._spools[A].file
+    assert file
+    return file
+
+
+def test_whoever_says_much_is_not_left_waiting(files: LogFiles, path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(logfiles, "GATHER", 1000.0)
+    files.open(A, log(path))
+    for number in range(1, 101):
+        files.put(A, b"x" * 9_999 + b"\n", number)
+    wait_written(files, 20)
 
 
 # Others who handle the file.

@@ -358,7 +358,8 @@ def _serve(arguments: argparse.Namespace) -> int:
 
         forwarded = INIT_FORWARDS if arguments.init else FORWARDED
         tether = split(plan.path, _successor(arguments, plan), caught, forwarded)
-        child.adopt_orphans()
+        if not arguments.init:  # else they are for process 1, which reaps them at once
+            child.adopt_orphans()
         world = world._replace(keepers=nursery.keepers(tether.pid))
         estate = Estate(tether)
         estate.hold(CLAIM, claimed.descriptors)
@@ -401,7 +402,8 @@ def _take_over(arguments: argparse.Namespace) -> int:
     known = estate.known
     plan = known.whole.plan
     tether.argv = _successor(arguments, plan)
-    child.adopt_orphans()
+    if not arguments.init:
+        child.adopt_orphans()
     claimed = address.claimed(background.folder(plan.path, os.environ), estate.fds(CLAIM))
     world = nursery.world(plan, address.MOST_CLIENTS, tether.pid)
     world = world._replace(runner=known.whole.runner, files=known.whole.files)

@@ -51,9 +51,12 @@ def send(line: socket.socket, message: Fields, fds: Sequence[int] = ()) -> None:
     line.sendmsg([json.dumps(message).encode()], rights)
 
 
-def receive(line: socket.socket) -> tuple[Fields, list[int]] | None:
-    """One packet and the descriptors that came with it, closed on exec; None at the end. BlockingIOError: none yet."""
-    data, rights, _, _ = line.recvmsg(PACKET, socket.CMSG_SPACE(MOST_FDS * 4))
+def receive(line: socket.socket, waits: bool = False) -> tuple[Fields, list[int]] | None:
+    """One packet and the descriptors that came with it, closed on exec; None at the end.
+
+    BlockingIOError: there is none yet, and we do not wait.
+    """
+    data, rights, _, _ = line.recvmsg(PACKET, socket.CMSG_SPACE(MOST_FDS * 4), 0 if waits else socket.MSG_DONTWAIT)
     fds = array.array("i")
     for level, kind, content in rights:
         if (level, kind) == (socket.SOL_SOCKET, socket.SCM_RIGHTS):
@@ -73,7 +76,11 @@ def become(plan: str, state: Fields, fds: list[int]) -> None:
     os.lseek(told, 0, os.SEEK_SET)
     for fd in fds:
         os.set_inheritable(fd, True)
-    os.execv(sys.executable, [sys.executable, "-I", "-S", os.path.abspath(__file__), plan, str(told)])
+    signal.pthread_sigmask(signal.SIG_BLOCK, state["forwarded"])  # they wait until we hear them again
+    try:
+        os.execv(sys.executable, [sys.executable, "-I", "-S", os.path.abspath(__file__), plan, str(told)])
+    finally:
+        signal.pthread_sigmask(signal.SIG_UNBLOCK, state["forwarded"])
 
 
 class Keeper:
@@ -109,6 +116,7 @@ class Keeper:
         self.forwarded = forwarded
         for number in (*forwarded, signal.SIGCHLD):
             signal.signal(number, lambda *_: None)
+        signal.pthread_sigmask(signal.SIG_UNBLOCK, forwarded)
         self.poll.register(self.wake, select.POLLIN)
         if line:
             self.poll.register(line, select.POLLIN)
@@ -199,12 +207,8 @@ class Keeper:
 
     def tell(self, message: Fields, fds: Sequence[int] = ()) -> None:
         if self.line:
-            try:
-                self.line.setblocking(True)
+            with contextlib.suppress(OSError):  # it is gone: we shall hear of it
                 send(self.line, message, fds)
-                self.line.setblocking(False)
-            except OSError:  # it is gone: we shall hear of it
-                pass
 
     def inherit(self) -> None:
         """The children of a runner that is gone are ours now: their ends are told to us."""
@@ -291,7 +295,6 @@ class Keeper:
                     sys.exit(FAILED)
                 time.sleep(AGAIN)
         theirs.close()
-        ours.setblocking(False)
         self.line = ours
         self.poll.register(ours, select.POLLIN)
 
@@ -358,8 +361,10 @@ def split(
     """
     ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
     pid = os.getpid()
+    signal.pthread_sigmask(signal.SIG_BLOCK, forwarded)
     runner = os.fork()
     if not runner:
+        signal.pthread_sigmask(signal.SIG_UNBLOCK, forwarded)
         ours.close()
         return theirs, pid
     theirs.close()
@@ -367,7 +372,6 @@ def split(
         if argv is not None:
             state = {"argv": argv, "held": {}, "line": ours.fileno(), "runner": runner, "forwarded": forwarded}
             become(plan, state, [ours.fileno()])
-        ours.setblocking(False)
         keeper = Keeper(ours, runner, None, {}, forwarded)
         for number in caught:
             keeper.tell({"signal": number})
@@ -387,8 +391,6 @@ def main() -> int:
     held = {name: (message, fds) for name, (message, fds) in state["held"].items()}
     for fd in [fd for _, fds in held.values() for fd in fds] + ([line.fileno()] if line else []):
         os.set_inheritable(fd, False)
-    if line:
-        line.setblocking(False)
     keeper = Keeper(line, state.get("runner", 0), state["argv"], held, state["forwarded"])
     keeper.why, keeper.gone_at = state.get("why", ""), state.get("at", 0.0)
     return keeper.keep()

@@ -188,7 +188,7 @@ class LogFiles:
             is_busy = self._write(spool, spool.file)
             if spool.file.why:
                 self._be_in_trouble(spool, spool.file.why)
-            elif now - spool.bad_at > CALM:
+            elif not spool.gaps and now - spool.bad_at > CALM:
                 self._be_relieved(spool)
             return is_busy
         except OSError as error:
@@ -223,6 +223,7 @@ class LogFiles:
         end = 0
         for entry in taken:
             if isinstance(entry, _Gap):
+                spool.gaps -= 1
                 spool.lost.add(entry)
                 self._be_in_trouble(spool, f"{spool.path}: {TOO_MUCH}")
                 texts.append(f"… zap: {entry.told('missing here')}\n".encode())
@@ -320,6 +321,7 @@ class _Spool:
         self.path = ""
         self.queue: deque[tuple[bytes, int] | _Gap] = deque()
         self.queued = 0  # bytes, also of what is in the batch
+        self.gaps = 0  # in it
         self.is_dropping = False
         self.is_in_trouble = False
         self.written = at or Written()
@@ -336,6 +338,7 @@ class _Spool:
     def drop(self, data: bytes, line: int) -> None:
         if not self.queue or not isinstance(self.queue[-1], _Gap):
             self.queue.append(_Gap())
+            self.gaps += 1
         gap = self.queue[-1]
         assert isinstance(gap, _Gap)
         gap.lines += data.count(b"\n")
@@ -363,18 +366,22 @@ class _File:
         self.size = 0
         self.inode = 0
         self.why = ""  # it is not put away
-        self.compress_at = time.monotonic() + COMPRESS_AFTER if log.compress else math.inf
+        self.compress_at = time.monotonic() if log.compress else math.inf
         self._fd = -1
         self._is_torn = False  # its last line is not whole yet
         self._compressing: Generator[None, None, None] | None = None
         os.makedirs(os.path.dirname(log.file), exist_ok=True)
         is_found = not at or not at.inode or self._take_back(at.inode)
         self._open()
-        if at and is_found and at.inode == self.inode and at.size < self.size:
-            os.ftruncate(self._fd, at.size)
-            self.size = at.size
-        elif not is_found and self.size:
-            self.size += os.write(self._fd, DOUBLED)
+        try:
+            if at and is_found and at.inode == self.inode and at.size < self.size:
+                os.ftruncate(self._fd, at.size)
+                self.size = at.size
+            elif not is_found and self.size:
+                self.size += os.write(self._fd, DOUBLED)
+        except OSError:
+            self.close()
+            raise
 
     def append(self, data: bytes, begin: int) -> int:
         """Writes some of these lines, beginning there; how many bytes."""

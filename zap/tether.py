@@ -77,7 +77,7 @@ class Tether:
         """Everything that the keeper has; blocks until it has been told. OSError: the keeper is gone."""
         self._send({"give": 1})
         kept = Kept({}, {}, "", 0.0)
-        while (received := keeper.receive(self._line)) is not None:
+        while (received := keeper.receive(self._line, waits=True)) is not None:
             message, fds = received
             if "held" in message:
                 name = message["held"]
@@ -97,7 +97,6 @@ class Tether:
         on_cut: Callable[[], None],
     ) -> None:
         """What the keeper has told, one of these for each; when the line is readable."""
-        self._line.setblocking(False)
         try:
             while True:
                 received = keeper.receive(self._line)
@@ -112,8 +111,6 @@ class Tether:
             return
         except OSError:
             pass
-        finally:
-            self._line.setblocking(True)
         self._is_cut = True
         on_cut()
 

@@ -10,7 +10,7 @@ import json
 import signal
 import subprocess
 import time
-from collections.abc import Iterable, Iterator
+from collections.abc import Container, Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -67,6 +67,16 @@ def end(zap: Zap, process: subprocess.Popen[str], number: signal.Signals) -> Non
     check(gone)
 
 
+def ask(zap: Zap, *arguments: str, ended: Container[str] | None = None) -> Gone:
+    """By another command, which returns no sooner than those jobs, or all, have ended."""
+    asked = time.monotonic()
+    with zap.start(*arguments) as process:
+        gone = wait_gone(zap.folder, asked, ended)
+        said, _ = process.communicate(timeout=DEADLINE)
+        assert process.returncode == 0, said
+    return gone
+
+
 @pytest.mark.parametrize("program", ENDLESS)
 def test_nobody_is_left_of_one_alone(zap: Zap, program: str) -> None:
     jobs = [f"{program}-{kind}" for kind in KINDS]
@@ -90,8 +100,9 @@ def test_nobody_is_left_of_fifty_jobs_that_were_not_all_up(zap: Zap) -> None:
         wait_jobs(zap, jobs[:1])
         asked = time.monotonic()
         process.send_signal(signal.SIGTERM)
-        process.communicate(timeout=DEADLINE)
         gone = wait_gone(zap.folder, asked)
+        process.communicate(timeout=DEADLINE)
+        assert not living(zap.folder)  # nor was anybody born since
     assert process.returncode == 143
     check(gone)
 
@@ -105,15 +116,9 @@ def test_nobody_is_left_of_a_job_that_was_stopped_while_others_go_on(zap: Zap) -
     try:
         wait_jobs(zap, ZOO)
         others = {mark for mark, job in living(zap.folder).items() if job not in jobs}
-        asked = time.monotonic()
-        done = zap.run("stop", *(f"s/{job}" for job in jobs))
-        assert done.returncode == 0, done.stderr
-        check(wait_gone(zap.folder, asked, jobs), MOST + BY_HAND)
+        check(ask(zap, "stop", *(f"s/{job}" for job in jobs), ended=jobs), MOST + BY_HAND)
         assert living(zap.folder).keys() == others
-        asked = time.monotonic()
-        done = zap.run("down")
-        assert done.returncode == 0, done.stderr
-        check(wait_gone(zap.folder, asked), MOST + BY_HAND)
+        check(ask(zap, "down"), MOST + BY_HAND)
     finally:
         zap.run("down", "--now")
 
