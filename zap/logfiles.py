@@ -219,11 +219,11 @@ class LogFiles:
             while spool.queue and room > 0:
                 taken.append(spool.queue.popleft())
                 room -= 0 if isinstance(entry := taken[-1], _Gap) else len(entry[0])
+                spool.gaps -= isinstance(entry, _Gap)
         texts = []
         end = 0
         for entry in taken:
             if isinstance(entry, _Gap):
-                spool.gaps -= 1
                 spool.lost.add(entry)
                 self._be_in_trouble(spool, f"{spool.path}: {TOO_MUCH}")
                 texts.append(f"… zap: {entry.told('missing here')}\n".encode())

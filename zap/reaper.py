@@ -197,8 +197,10 @@ class Reaper:
         self._send(leader, family, hunt.name)
         if hunt.name == "STOP":
             self._cease(leader)
-        elif is_over or not (family or look.alive([leader.pid])):
+        elif not (family or look.alive([leader.pid])):
             self._let_go(leader)
+        elif is_over:
+            self._cease(leader)
         else:
             hunt.next = self._loop.call_later(hunt.pause, self._strike, leader, hunt)
             hunt.pause *= 2

@@ -15,7 +15,7 @@ from collections.abc import Callable
 
 SWARM = 12
 BOMB_MOST = 60  # processes of one that are alive at a time
-BOMB_PAUSE = 0.01  # seconds, of each, until it looks for a place again
+BOMB_PAUSE = 0.03  # seconds, of each, until it looks for a place again
 LIFETIME = 300.0  # seconds; whatever goes wrong, nobody lives for longer, nor takes the machine with it
 FLOOD_LINES = 20_000  # of one burst, which is more than a pipe holds
 

@@ -60,6 +60,7 @@ class Reader:
                 assert time.monotonic() < until, f"{self.last} lines of {last}"
 
 
+@pytest.mark.timeout(120 + 10 * KILLS)
 @pytest.mark.parametrize("kind", ["pipe", "terminal"])
 def test_not_a_line_is_missing_and_none_comes_twice_however_often_the_runner_is_killed(zap: Zap, kind: str) -> None:
     (zap.folder / kind).mkdir()
