@@ -148,8 +148,9 @@ class _Headless:
         return code
 
     def on_cut(self) -> None:
-        """Who guards us was killed, and so are we meant to be."""
+        """Who guards us was killed, and so are we meant to be: nobody waits for us, nor we for who reads us."""
         self._close()
+        self._paper.abandon()
 
     def on_signal(self, number: int, is_forwarded: bool = False) -> None:
         """The first one ends everything in order, any further one without waiting for graces, or for who reads us."""
