@@ -326,15 +326,15 @@ def test_files_that_are_put_away_while_one_is_compressed_are_not_mixed_up(
     files: LogFiles, path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(logfiles, "COMPRESS_AFTER", 0.0)
-    monkeypatch.setattr(logfiles, "COMPRESS_PIECE", 50)
+    monkeypatch.setattr(logfiles, "COMPRESS_PIECE", 30)
     monkeypatch.setattr(logfiles, "GATHER", 0.001)
     files.open(A, log(path, size=3000, keep=1000, compress=True))
-    for number in range(1, 2001, 20):
-        files.put(A, text(number, number + 19), number + 19)
-        wait_written(files, number + 19)
-    assert list(path.parent.glob("*.gz"))
+    for number in range(1, 4001, 1000):
+        files.put(A, text(number, number + 999), number + 999)
+        wait_written(files, number + 999)
+        wait_until(lambda: list(path.parent.glob("*.part")), "one to be begun")
     wait_until(lambda: not list(path.parent.glob("*[0-9]")), "all to be compressed")
-    assert all_of(path) == text(1, 2000)
+    assert all_of(path) == text(1, 4000)
 
 
 def test_whoever_does_not_want_it_compressed_any_more_is_heard(
@@ -719,6 +719,23 @@ def test_there_is_one_long_gap_rather_than_many(files: LogFiles, path: Path, mon
     disk.is_free.set()
     files.close(DEADLINE)
     assert path.read_bytes().count(b"missing here") == 1
+
+
+def test_trouble_is_not_over_before_what_is_missing_is_known(
+    files: LogFiles, ears: Ears, path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(logfiles, "JOB_MOST", 20_000)
+    monkeypatch.setattr(logfiles, "PIECE", 1000)
+    monkeypatch.setattr(logfiles, "CALM", 0.0)
+    path.mkdir(parents=True)
+    files.open(A, log(path))
+    for number in range(1, 41):
+        files.put(A, b"x" * 799 + b"\n", number)
+    wait_until(lambda: ears.told, "the trouble")
+    path.rmdir()
+    wait_written(files, 40)
+    wait_until(lambda: len(ears.told) > 1, "the relief")
+    assert ears.told[1:] == [(A, "relieved: 20 lines are missing (16 KiB)")]
 
 
 def test_all_jobs_together_have_a_bound(files: LogFiles, path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -186,6 +186,13 @@ def test_without_more_it_is_bounded(zap: Zap) -> None:
     assert numbers(said(zap, "--since", "+1")) == list(range(1, 301))
 
 
+def test_what_happens_all_the_time_does_not_hide_the_rest(zap: Zap) -> None:
+    exited = [Event(n, NIGHT, events.Exited("web/api", n, Status(0), 1.0)) for n in range(1, 11)]
+    quiet = [Event(n, NIGHT, events.CommandStarted("web/api", 1, n, "true")) for n in range(11, 2512)]
+    write(zap, [*exited, *quiet])
+    assert numbers(said(zap, "-n", "3")) == [8, 9, 10]
+
+
 def test_a_cause_that_is_not_shown_says_who_asked(told: Zap) -> None:
     assert said(told, "--since", "+22")[1].endswith("← 20 restart, user 1000, process 4711")
     assert said(told, "-n", "3")[2].endswith("← 20 restart, user 1000, process 4711")

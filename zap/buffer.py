@@ -156,18 +156,21 @@ class Buffer:
         """Bytes of lines without an end."""
         return sum(len(line.data) for line in self._open.values())
 
-    def snapshot(self) -> dict[str, Any]:
-        """As plain data, what is needed to go on from here, but no complete line."""
-        begun = {stream: (line.data.decode("latin-1"), line.at, line.command) for stream, line in self._open.items()}
-        return {"last": self.last, "errors": self.errors, "said": self._said, "open": begun}
+    def snapshot(self) -> tuple[dict[str, Any], bytes]:
+        """What is needed to go on from here, but no complete line: as plain data, and the unfinished lines together."""
+        begun = {stream: (len(line.data), line.at, line.command) for stream, line in self._open.items()}
+        told = {"last": self.last, "errors": self.errors, "said": self._said, "open": begun}
+        return told, b"".join(line.data for line in self._open.values())
 
-    def restore(self, snapshot: dict[str, Any]) -> None:
+    def restore(self, snapshot: dict[str, Any], begun: bytes) -> None:
         """Begin where a snapshot was made: its lines are gone."""
         self.last, self.errors, self._said = snapshot["last"], snapshot["errors"], list(snapshot["said"])
         self.first = self.last + 1
-        for stream, (text, at, command) in snapshot["open"].items():
+        end = 0
+        for stream, (size, at, command) in snapshot["open"].items():
             line = self._open[stream]
-            line.data, line.at, line.command = bytearray(text.encode("latin-1")), at, command
+            begin, end = end, end + size
+            line.data, line.at, line.command = bytearray(begun[begin:end]), at, command
         self._held = self.unfinished
         ends = [said - len(self._open[stream].data) for stream, said in zip(_STREAMS, self._said, strict=True)]
         self._blocks = deque([_Block(self.first, ends)])

@@ -341,6 +341,7 @@ def _serve(arguments: argparse.Namespace) -> int:
         plan = _plan(arguments.file)
         jobs = choose(plan, arguments.names)
         claimed = background.claim(plan, os.environ)
+        left = _end_leftovers(plan)
     except ZapError as error:
         if arguments.report:
             background.report({"error": str(error), "code": error.code})
@@ -348,7 +349,6 @@ def _serve(arguments: argparse.Namespace) -> int:
     os.chdir(os.path.dirname(plan.path))  # and not wherever somebody stood, who may want to unmount that
     caught = _catch()
     child.adopt_orphans()
-    left = _end_leftovers(plan)
     world = nursery.world(plan, address.MOST_CLIENTS)
     estate = None
     if child.CAN_HAND_OVER:

@@ -443,6 +443,11 @@ class Triage:
                 return call
         return None
 
+    @property
+    def notes(self) -> bool:
+        """Whether lines are noted for what an exit calls for."""
+        return any(match.pattern is not None for _, match in self._by_exit)
+
     def reset(self) -> None:
         """A new run starts: what the last one said is over."""
         self._noted.clear()

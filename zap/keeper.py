@@ -301,14 +301,18 @@ class Keeper:
     def end_all(self) -> int:
         """KILLs every process below us; how many even that did not end."""
         until = time.monotonic() + END_MOST
+        met: set[int] = set()
         while (left := below(os.getpid())) and time.monotonic() < until:
+            is_growing = bool(met and left - met)  # then all are stopped first: who is stopped bears nobody
+            met |= left
             for pid in left:
                 with contextlib.suppress(OSError):
-                    os.kill(pid, signal.SIGKILL)
+                    os.kill(pid, signal.SIGSTOP if is_growing else signal.SIGKILL)
             for pid in children():
                 with contextlib.suppress(ChildProcessError):
                     os.waitpid(pid, os.WNOHANG)
-            time.sleep(AGAIN)
+            if not is_growing:
+                time.sleep(AGAIN)
         return len(left)
 
 

@@ -44,6 +44,7 @@ class Store:
         self._gone = place.begin - place.begin % PAGE
         self._buffer = buffer
         self._snapshots: deque[tuple[int, int]] = deque()  # where, and the newest line that was complete there
+        self._snapshot_end = 0  # of the last of them
         if fd is not None:
             os.ftruncate(fd, place.end)
             self._read()
@@ -61,8 +62,7 @@ class Store:
                 kind = _CLEARED if taken.kind == CLEARED else taken.kind
                 parts += _HEAD.pack(taken.at, kind, len(taken.data), 0), taken.data
             self._append(parts)
-        begin, end = self._snapshots[-1][0], self.place.end
-        if end - begin > max(SNAPSHOT_EVERY, 2 * self._buffer.unfinished):
+        if self.place.end - self._snapshot_end > max(SNAPSHOT_EVERY, 2 * self._buffer.unfinished):
             self._write_snapshot()
             self._forget()
 
@@ -79,9 +79,11 @@ class Store:
 
     def _write_snapshot(self) -> None:
         at, last = self.place.end, self._buffer.last
-        data = json.dumps(self._buffer.snapshot()).encode()
+        told, begun = self._buffer.snapshot()
+        data = json.dumps(told).encode() + b"\n" + begun
         self._append([_HEAD.pack(0.0, _SNAPSHOT, len(data), last), data])
         self._snapshots.append((at, last))
+        self._snapshot_end = self.place.end
 
     def _forget(self) -> None:
         """What is before a snapshot at which there was no line yet that is kept."""
@@ -103,8 +105,10 @@ class Store:
             data = os.pread(self.fd, length, at + _HEAD.size)
             if kind == _SNAPSHOT:
                 if is_first:
-                    self._buffer.restore(json.loads(data))
+                    told, _, begun = data.partition(b"\n")
+                    self._buffer.restore(json.loads(told), begun)
                 self._snapshots.append((at, last))
+                self._snapshot_end = at + _HEAD.size + length
             elif kind == _CLEARED:
                 self._buffer.clear()
             else:

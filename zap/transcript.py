@@ -106,7 +106,7 @@ class Transcript:
             ear.mask.hold(held[2 * number])
             ear.reader.hold(held[2 * number + 1])
             ear.command = commands[number]
-        for line in self.buffer.tail(began, EVERYTHING).lines:
+        for line in self.buffer.tail(began, EVERYTHING).lines if self._triage.notes else ():
             if line.stream != "zap" and not line.is_open:
                 self._triage.read(line.stream, line.text + b"\n", line.number)
         self._await(pattern for pattern in self._signs if pattern not in said)
