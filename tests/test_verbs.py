@@ -647,7 +647,7 @@ def test_jobs_stand_still_and_go_on(zap: Zap) -> None:
         assert said(zap, "resume", "other", "other") == "▶ s/other ready\n"
         assert said(zap, "stop", "ear") == "✓ s/ear stopped\n"
         lines = said(zap, "logs", "ear", "--stream", "zap", "--no-prefix").splitlines()
-        assert lines == ["⏸ paused", "▶ resumed", "⏸ paused", "■ stopped"]
+        assert lines == ["⏸ paused", "▶ resumed", "⏸ paused", "▶ resumed", "■ stopped"]
 
 
 def test_who_does_not_live_cannot_be_paused(zap: Zap) -> None:
@@ -792,7 +792,8 @@ def test_the_tree_is_of_real_processes(zap: Zap) -> None:
         pids = {row["job"]: row["pid"] for row in told(zap, "ps")}
         wait_until(lambda: "sleep 1000" in said(zap, "tree") and "sleep 3000" in said(zap, "tree"), "the sleepers")
         found = {item["job"]: item["processes"] for item in told(zap, "tree")}
-        assert [process["pid"] for process in found["zap"]] == [runner]
+        (keeper,) = found["zap"]
+        assert [process["pid"] for process in keeper["children"]] == [runner]
         (shell,) = found["s/j"]
         assert (shell["pid"], shell["parent"]) == (pids["s/j"], runner)
         (inner,) = shell["children"]

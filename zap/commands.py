@@ -262,7 +262,7 @@ def title(commands: Sequence[str]) -> str:
                 said = _shorten(rest) if is_better else said
     if not said and not place:
         said = next((line.strip() for command in commands for line in command.splitlines() if line.strip()), "")
-    whole = f"{place}: {said}" if place and said else place or said
+    whole = " ".join((f"{place}: {said}" if place and said else place or said).split())
     return whole if len(whole) <= _LONGEST_TITLE else whole[: _LONGEST_TITLE - 1].rstrip() + "…"
 
 

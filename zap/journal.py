@@ -300,11 +300,13 @@ class Reading(Iterator[dict[str, Plain]]):
             self.troubles.append(f"{file.name}: {error.strerror or error}")
 
     def _open(self) -> list[BinaryIO]:
-        """The newest first: a file that is put away while we open them is met twice, and then all are opened again."""
+        """The newest first. When one was put away while we opened them, all are opened again."""
+        paths = files(self._folder)
         for look in range(1, _LOOKS_MOST + 1):
             self.troubles.clear()
-            found = [file for file in map(self._open_one, files(self._folder)) if file]
-            if len({os.fstat(file.fileno()).st_ino for file in found}) == len(found) or look == _LOOKS_MOST:
+            newest = _inode(paths[0])
+            found = [file for file in map(self._open_one, paths) if file]
+            if _inode(paths[0]) == newest or look == _LOOKS_MOST:
                 break
             for file in found:
                 file.close()
@@ -342,6 +344,14 @@ def _open_file(path: str, flags: int) -> int:
         os.close(fd)
         raise OSError(errno.EINVAL, "it is not a file", path)
     return fd
+
+
+def _inode(path: str) -> int:
+    """0 where there is nothing."""
+    try:
+        return os.stat(path).st_ino
+    except OSError:
+        return 0
 
 
 def _sync_folder(folder: str) -> None:

@@ -1162,6 +1162,7 @@ class Runner:
         verdict = self._healer.judge(seat.job, seat.run.epoch, call, self._loop.time())
         if verdict is None:
             return None
+        self._is_whole_new = True  # what is left of the fixup's tries
         for fact in verdict.facts:
             self._say(seat, fact)
             if isinstance(fact, events.Proposed):
