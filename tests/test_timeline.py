@@ -328,6 +328,7 @@ STRANGE: list[dict[str, Any]] = [
     {"event": "became", "job": "web/api", "epoch": 1, "state": "ascended"},
     {"event": "became", "job": ["web/api"], "cause": "24", "jobs": "web"},
     {"event": "", "job": None, "cause": -1},
+    {"event": "requested", "job": "web/api", "jobs": 7},
 ]
 
 
@@ -354,6 +355,9 @@ def test_lines_that_are_no_events_do_no_harm(told: Zap) -> None:
 def test_colours_are_for_terminals_and_who_asks(told: Zap) -> None:
     coloured = said(told, "--color", "always")
     assert any("\x1b[31m✗ failed: exit 1\x1b[0m" in line for line in coloured)
+    assert any("\x1b[31m⚠ the journal: no room\x1b[0m" in line for line in coloured)
+    around = said(told, "--color", "always", "--around", "12")
+    assert any("\x1b[2m✗ failed: exit 1\x1b[0m" in line for line in around), "what is not of the chain is faint"
     assert "\x1b" not in "".join(said(told))
     with Terminal([sys.executable, "-m", "zap", "timeline", "worker"], told.folder, told.env, columns=100) as terminal:
         terminal.wait(lambda screen: "zap has ended" in screen)
