@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import fcntl
 import json
 import os
 import random
@@ -12,8 +13,10 @@ import select
 import signal
 import socket
 import stat
+import struct
 import subprocess
 import sys
+import termios
 from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any, get_args
@@ -344,6 +347,29 @@ def test_a_line_is_bounded(zap: Zap, size: int) -> None:
             assert one.hear() is None
         with served.dial() as other, pytest.raises(ZapError, match="too much for one call"):
             other.ask("note", text="x" * frame.MOST_CALL)
+
+
+def unread(one: socket.socket) -> int:
+    """Bytes that have come (FIONREAD of unix(7))."""
+    return struct.unpack("i", fcntl.ioctl(one, termios.FIONREAD, b"\0" * 4))[0]  # type: ignore[no-any-return]
+
+
+def test_who_is_hung_up_on_reads_the_rest_when_it_likes(zap: Zap) -> None:
+    """Around the size where the last of it does not fit into the socket any more, and still is no reason to wait."""
+    with serving(zap) as served, served.dial() as other:
+        for kib in range(100, 400, 16):
+            with Speaker(served.folder) as one:
+                calls = b'{"id": 1, "verb": "dance"}\n'
+                one.socket.sendall(calls)
+                answer = len(json.dumps(one.hear()))
+                one.socket.sendall(calls * (kib * KIB // answer) + b"half a call, and then no more")
+                one.socket.shutdown(socket.SHUT_WR)
+                came = -1
+                while came != (came := unread(one.socket)):
+                    for _ in range(20):  # turns of the runner, in which it goes on with us as well
+                        other.ask("note", text="and meanwhile it is answered")
+                while one.hear():
+                    pass
 
 
 def test_a_call_is_one_however_it_comes(zap: Zap) -> None:

@@ -300,13 +300,16 @@ class Reading(Iterator[dict[str, Plain]]):
             self.troubles.append(f"{file.name}: {error.strerror or error}")
 
     def _open(self) -> list[BinaryIO]:
-        """The newest first. When one was put away while we opened them, all are opened again."""
+        """The newest first. When some were put away while we opened them, all are opened again: then one was met twice, or
+        another is the newest.
+        """
         paths = files(self._folder)
         for look in range(1, _LOOKS_MOST + 1):
             self.troubles.clear()
             newest = _inode(paths[0])
             found = [file for file in map(self._open_one, paths) if file]
-            if _inode(paths[0]) == newest or look == _LOOKS_MOST:
+            is_whole = len({os.fstat(file.fileno()).st_ino for file in found}) == len(found)
+            if (is_whole and _inode(paths[0]) == newest) or look == _LOOKS_MOST:
                 break
             for file in found:
                 file.close()

@@ -120,9 +120,13 @@ class _Client:
         finally:
             self._flush()
             self._writer.close()
-            with contextlib.suppress(OSError):
+            try:
                 await asyncio.wait_for(self._writer.wait_closed(), LINGER)
-            self._writer.transport.abort()
+            except TimeoutError:
+                with contextlib.suppress(AttributeError):  # asyncio's, when it is closed by now after all
+                    self._writer.transport.abort()
+            except OSError:
+                pass
 
     async def _converse(self, hello: frame.Hello) -> None:
         self._send(wire.to_plain(hello))
