@@ -48,7 +48,7 @@ FLOORS = (
             *("journal", "logfiles", "cgroup", "clocks", "keeper", "tether", "vault", "inbox", "store", "estate"),
         ),
     ),
-    Floor("engine", "the single writer", ("runner",)),
+    Floor("engine", "the single writer", ("runner", "ledger", "seat")),
     Floor("doors", "each looks through the window", ("headless", "server", "client", "verbs/", "tui/")),
     Floor("roof", "arguments, exit codes, putting parts together", ("cli", "background", "__main__")),
 )
@@ -75,6 +75,7 @@ BUILT_ON = {
     "config": {"document", "kinds", "paths", "settings"},
     "dial": {"address"},
     "preferences": {"document", "paths"},
+    "census": {"child"},
     "sampler": {"census"},
     "scales": {"census", "sampler"},
     "nursery": {"cgroup", "child"},
@@ -87,6 +88,8 @@ BUILT_ON = {
     "store": {"vault"},
     "estate": {"child", "inbox", "store", "tether", "vault"},
     "memory": {"board", "fixup", "flock", "frame", "script", "wire"},
+    "ledger": {"seat"},
+    "runner": {"ledger", "seat"},
     "cli": {"background"},
     "__main__": {"cli"},
 }

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from zap.buffer import Buffer
 from zap.events import Stream
 from zap.plan import KIB, MIB, Bound
-from zap.store import SNAPSHOT_EVERY, Store, restored
+from zap.store import SNAPSHOT_EVERY, Place, Store
 
 STREAMS: tuple[Stream, ...] = ("out", "err", "zap")
 EVERYTHING = 1 << 30
@@ -38,9 +38,10 @@ def looks(buffer: Buffer) -> object:
     )
 
 
-def after(bound: Bound, store: Store) -> tuple[Buffer, Store]:
-    """As the next runner has it."""
-    return restored(bound, os.dup(store.fd), store.place)
+def after(bound: Bound, store: Store, place: Place | None = None) -> tuple[Buffer, Store]:
+    """As the next runner has it, by the place that was noted last."""
+    buffer = Buffer(bound)
+    return buffer, Store(buffer, os.dup(store.fd), place or store.place)
 
 
 @settings(max_examples=60)
@@ -83,7 +84,7 @@ def test_what_was_not_written_down_is_not_there() -> None:
     place = store.place
     buffer.append(b"lost\n", 2.0, "out", 1)
     store.write()  # but nobody has noted the place
-    again, other = restored(Bound(), os.dup(store.fd), place)
+    again, other = after(Bound(), store, place)
     assert [line.text for line in again.tail(0, 10).lines] == [b"written"]
     again.append(b"instead\n", 3.0, "out", 1)
     other.write()

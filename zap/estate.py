@@ -48,7 +48,9 @@ class Estate:
         known = memory.read(self._vault.records())
         numbers = [seat.child.numbers for seat in known.seats.values() if seat.child]
         numbers += [task.child.numbers for seat in known.seats.values() for task in seat.tasks]
-        self._next_number = max((number for pair in numbers for number in pair), default=0) + 1
+        places = [known.log, *(stream.place for stream in known.streams.values())]
+        used = [number for pair in numbers for number in pair] + [Place(*place).number for place in places]
+        self._next_number = max(used, default=0) + 1
         return known
 
     @property
@@ -59,9 +61,14 @@ class Estate:
     def write(self, record: bytes, is_full: bool = False) -> None:
         """With this record the turn is settled. OSError: memory is used up."""
         if is_full and self._vault.size:
-            before, self._vault = self._vault, Vault()
-            self._vault.append(record)
-            self.tether.hold(VAULT, [self._vault.fd])
+            vault = Vault()
+            try:
+                vault.append(record)
+            except OSError:
+                vault.close()
+                raise
+            before, self._vault = self._vault, vault
+            self.tether.hold(VAULT, [vault.fd])
             before.close()
         else:
             self._vault.append(record)
@@ -71,16 +78,19 @@ class Estate:
 
     # What the keeper holds for jobs.
 
-    def store(self, name: str, buffer: Buffer, place: Place | None = None) -> Store:
+    def store(self, name: str, buffer: Buffer, place: tuple[int, ...] | None = None) -> Store:
         """Of a job's buffer; with a place, the one that was kept, which fills it."""
-        fds = self._take(f"store:{name}") if place is not None else []
-        store = Store(buffer, fds[0], place or Place()) if fds else Store(buffer)
-        if not fds:
-            self.tether.hold(f"store:{name}", [store.fd])
+        if place:
+            kept = Place(*place)
+            if fds := self._take(_store(name, kept.number)):
+                return Store(buffer, fds[0], kept)
+        number, self._next_number = self._next_number, self._next_number + 1
+        store = Store(buffer, place=Place(number=number))
+        self.tether.hold(_store(name, number), [store.fd])
         return store
 
     def drop_store(self, name: str, store: Store) -> None:
-        self.tether.drop(f"store:{name}")
+        self.tether.drop(_store(name, store.place.number))
         store.close()
 
     def hold(self, name: str, fds: Sequence[int]) -> None:
@@ -135,3 +145,8 @@ class Estate:
 
     def _take(self, name: str) -> list[int]:
         return self._kept.pop(name, ({}, []))[1]
+
+
+def _store(name: str, number: int) -> str:
+    """By what the keeper has it."""
+    return f"store:{number}:{name}"

@@ -10,6 +10,7 @@ The file is used over and over: what was taken care of is `settled`, and the nex
 
 from __future__ import annotations
 
+import errno
 import mmap
 import os
 import struct
@@ -20,6 +21,7 @@ from zap.plan import KIB, MIB
 SIZE = 8 * MIB  # of the file; memory is used for as much of it as a turn of reading fills
 CHUNK = 64 * KIB
 MOST_EXTENTS = 4000
+USED_UP = {errno.ENOMEM, errno.ENOSPC, errno.EFBIG, errno.EDQUOT}
 _NUMBER = struct.Struct("@Q")  # native, because that is written in one go, and `<Q` byte by byte
 _TURN, _COUNT, _EXTENTS = 0, 8, 16  # where the table has the turn, how many extents it has so far, and these
 _EXTENT = struct.Struct("@QQ")  # whose bytes, and where they begin
@@ -27,7 +29,10 @@ _TABLE = 64 * KIB
 
 
 class Inbox:
-    """`turn` counts what was settled. From the descriptors of one that was kept: see `left`."""
+    """`turn` counts what was settled. `trouble` is why something had to be read that does not outlive us.
+
+    From the descriptors of one that was kept: see `left`.
+    """
 
     def __init__(self, fds: Sequence[int] = ()) -> None:
         if fds:
@@ -35,7 +40,7 @@ class Inbox:
         else:
             self.fds = [os.memfd_create("zap-inbox"), os.memfd_create("zap-extents"), *os.pipe()]
             os.ftruncate(self.fds[0], SIZE)
-            os.ftruncate(self.fds[1], _TABLE)
+            os.posix_fallocate(self.fds[1], 0, _TABLE)  # else a mapped page for which there is no memory is a SIGBUS
         self._file, table, self._pipe_end, self._pipe = self.fds
         self._bytes = mmap.mmap(self._file, SIZE)
         self._table = mmap.mmap(table, _TABLE)
@@ -43,6 +48,7 @@ class Inbox:
         self._count = 0
         self._at = 0
         self._is_open = False
+        self.trouble: OSError | None = None
 
     @property
     def is_full(self) -> bool:
@@ -57,20 +63,29 @@ class Inbox:
         """A chunk of what the descriptor has, for whoever has this number; empty at its end.
 
         BlockingIOError: there is nothing now. OSError: a terminal whose other side is closed says EIO.
+
+        When there is no memory for it in the file, it is read as by anybody else, and `trouble` tells why.
         """
         if not self._is_open:
             self._begin()
         _EXTENT.pack_into(self._table, _EXTENTS + self._count * _EXTENT.size, number, self._at)
         self._count += 1
         _NUMBER.pack_into(self._table, _COUNT, self._count)
-        if is_terminal:
-            size = os.splice(fd, self._pipe, CHUNK, flags=os.SPLICE_F_NONBLOCK)
-            moved = 0
-            while moved < size:
-                moved += os.splice(self._pipe_end, self._file, size - moved)
-        else:
-            size = os.splice(fd, self._file, CHUNK, flags=os.SPLICE_F_NONBLOCK)
-        begin, self._at = self._at, self._at + size
+        begin = self._at
+        size = 0
+        try:
+            if is_terminal:
+                size = os.splice(fd, self._pipe, CHUNK, flags=os.SPLICE_F_NONBLOCK)
+                while self._at < begin + size:
+                    self._at += os.splice(self._pipe_end, self._file, begin + size - self._at)
+            else:
+                self._at += os.splice(fd, self._file, CHUNK, flags=os.SPLICE_F_NONBLOCK)
+        except OSError as error:
+            if error.errno not in USED_UP:
+                raise
+            self.trouble = error
+            moved = self._at - begin
+            return self._bytes[begin : self._at] + os.read(self._pipe_end if size else fd, size - moved or CHUNK)
         return self._bytes[begin : self._at]
 
     def settle(self) -> None:

@@ -300,8 +300,8 @@ class Reading(Iterator[dict[str, Plain]]):
             self.troubles.append(f"{file.name}: {error.strerror or error}")
 
     def _open(self) -> list[BinaryIO]:
-        """The newest first. When some were put away while we opened them, all are opened again: then one was met twice, or
-        another is the newest.
+        """The newest first. When some were put away while we opened them, all are opened again: then one was met
+        twice, or another is the newest.
         """
         paths = files(self._folder)
         for look in range(1, _LOOKS_MOST + 1):

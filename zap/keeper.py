@@ -18,6 +18,7 @@ from __future__ import annotations
 
 import array
 import contextlib
+import errno
 import json
 import os
 import select
@@ -38,7 +39,9 @@ CRASHES = 3  # of runners, unless ZAP_CRASHES says another number, within
 CRASH_WINDOW = 60.0  # seconds: then there is no use in starting another
 START_MOST = 10.0  # seconds in which a runner that cannot be started is tried again: memory may be short for a moment
 END_MOST = 10.0  # seconds to wait for KILLed processes that the kernel does not let go of
-AGAIN = 0.02  # seconds between looks at them
+AGAIN = 0.02  # seconds between looks at them, or tries
+SEND_MOST = 10.0  # seconds; who takes nothing for so long is not there
+FOR_NOW = {errno.ENOMEM, errno.ENOBUFS, errno.ETOOMANYREFS}
 MOST_FDS = 253  # of one message (unix(7), SCM_RIGHTS)
 PACKET = 64 * 1024  # bytes; longer ones are not sent
 FORWARDED = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
@@ -46,9 +49,18 @@ FAILED = 70  # EX_SOFTWARE of sysexits(3)
 
 
 def send(line: socket.socket, message: Fields, fds: Sequence[int] = ()) -> None:
-    """One packet. OSError: nobody is there, or what there is takes no more."""
+    """One packet. OSError: nobody is there, or what there is takes no more, or memory is used up for long."""
     rights = [(socket.SOL_SOCKET, socket.SCM_RIGHTS, array.array("i", fds))] if fds else []
-    line.sendmsg([json.dumps(message).encode()], rights)
+    data = [json.dumps(message).encode()]
+    until = time.monotonic() + SEND_MOST
+    while True:
+        try:
+            line.sendmsg(data, rights)
+            return
+        except OSError as error:
+            if error.errno not in FOR_NOW or time.monotonic() > until:
+                raise
+        time.sleep(AGAIN)
 
 
 def receive(line: socket.socket, waits: bool = False) -> tuple[Fields, list[int]] | None:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 from collections import deque
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Literal, NamedTuple
 
 from zap import flock, wire
@@ -91,11 +91,11 @@ class KeptSeat(NamedTuple):
 class KeptStream(NamedTuple):
     """What a job's output changes: small, because it is written at every turn in which it says something.
 
-    `place` is that of its store. `held` is what its transcript holds, as `text`, and `commands` to which command the
-    next lines of its streams belong.
+    `place` is that of its store, if it has one. `held` is what its transcript holds, as `text`, and `commands` to which
+    command the next lines of its streams belong.
     """
 
-    place: tuple[int, int] = (0, 0)
+    place: tuple[int, ...] = ()
     told: int = 0
     was_open: bool = False
     spoke: float = 0.0
@@ -117,7 +117,6 @@ class Whole(NamedTuple):
     healed: tuple[tuple[str, int, tuple[str, ...]], ...] = ()
     removed: tuple[str, ...] = ()
     is_closing: bool = False
-    degraded: tuple[str, ...] = ()
 
 
 class Known(NamedTuple):
@@ -134,7 +133,7 @@ class Known(NamedTuple):
     events: list[Event]
     last: int
     turn: int
-    log: tuple[int, int]
+    log: tuple[int, ...]
     written: int
 
 
@@ -142,7 +141,7 @@ def record(
     *,
     last: int,
     turn: int,
-    log: tuple[int, int],
+    log: tuple[int, ...],
     written: int,
     whole: Whole | None = None,
     seats: Mapping[str, KeptSeat] | None = None,
@@ -185,11 +184,11 @@ def read(records: Iterable[bytes]) -> Known:
         else:
             since += events
             lines += events
-        seats |= news.get("seats", {})
-        streams |= news.get("streams", {})
-        for name in news.get("gone", ()):
+        for name in news.get("gone", ()):  # before the others: a job may have gone and come again within one turn
             seats.pop(name, None)
             streams.pop(name, None)
+        seats |= news.get("seats", {})
+        streams |= news.get("streams", {})
     board = Board(())
     board.rows |= {name: wire.reader_of(Row)(row) for name, row in rows.items()}
     for line in since:
@@ -197,18 +196,20 @@ def read(records: Iterable[bytes]) -> Known:
     return Known(
         wire.reader_of(Whole)(told["whole"]),
         {name: wire.reader_of(KeptSeat)(seat) for name, seat in seats.items()},
-        {name: KeptStream(*map(_tupled, stream)) for name, stream in streams.items()},
+        {name: _read_stream(stream) for name, stream in streams.items()},
         dict(board.rows),
         [wire.event_from_plain(json.loads(line)) for line in lines],
         told["last"],
         told["turn"],
-        _tupled(told["log"]),
+        tuple(told["log"]),
         told["written"],
     )
 
 
-def _tupled(value: Plain) -> Plain:
-    return tuple(value) if isinstance(value, list) else value
+def _read_stream(values: Sequence[Plain]) -> KeptStream:
+    """It is written without the names of its fields."""
+    stream: KeptStream = wire.reader_of(KeptStream)(dict(zip(KeptStream._fields, values, strict=True)))
+    return stream
 
 
 def text(data: bytes) -> str:

@@ -5,13 +5,12 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import errno
-import json
 import os
 import random
 import time
 from collections import deque
 from collections.abc import AsyncIterator, Callable, Collection, Iterable, Iterator, Mapping, MutableMapping, Sequence
-from typing import TYPE_CHECKING, Literal, assert_never
+from typing import TYPE_CHECKING, assert_never
 
 from zap import __version__, child, events, machine, matcher, memory, nursery, requests, vitals, wire
 from zap.board import Board
@@ -25,33 +24,31 @@ from zap.flock import Effect, Flock, Turned
 from zap.graph import LIVING
 from zap.healer import Heal, Healer
 from zap.intake import Intake
-from zap.memory import KeptSeat, KeptStream, KeptTask, Known, Purpose, Whole
-from zap.meter import Meter
+from zap.ledger import Ledger
+from zap.memory import KeptSeat, KeptStream, Known, Purpose, Whole
 from zap.plan import MIB, Answer, Bound, Fixup, Job, Need, Plan, System
 from zap.reaper import Reaper
 from zap.remarks import headline, remark
 from zap.revision import compare
 from zap.scales import Scales
 from zap.script import Mark
+from zap.seat import Kind, Seat, Task
 from zap.session import Tail
-from zap.store import Place
 from zap.transcript import Errand, Sign, Source, Told, Transcript
 
 if TYPE_CHECKING:
     from zap import cgroup
-    from zap.answerer import Answerer
     from zap.estate import Estate
     from zap.journal import Journal
     from zap.logfiles import LogFiles
-    from zap.mailbox import Mailbox
     from zap.memory import KeptChild
-    from zap.store import Store
 
 MOST_SPAWNS = 8  # a turn of the loop: a spawn can stall its caller for some ms when the cpu is overloaded
 TERMINAL_MOST = 10_000  # rows or columns
 TYPE_MOST = 1024 * 1024  # bytes that may wait until a job reads what is typed to it
 # What may be degraded.
 JOURNAL, LOG_FILE, GROUPS, LIMITS = "the journal", "the log file", "its control group", "its limits"
+KEEPING = "what is kept for a runner that takes over"
 LOGS_MOST = 5.0  # seconds in which what jobs have said last is written to their files
 LOG_BOUND = Bound(2000, MIB)
 TYPE_AGAIN = 0.01  # seconds until what a full terminal did not take is tried again
@@ -62,79 +59,9 @@ LEAVE_AFTER = 0.05  # seconds in which whoever asked for an upgrade is answered
 LOOK_AGAIN = 0.02  # seconds between looks at whether what a job left behind has ended
 
 
-_Kind = Literal["own", "aside", "stop"]
 _EachRequest = (
     requests.Signal | requests.Send | requests.Fix | requests.Resize | requests.Clear | requests.Pause | requests.Resume
 )
-
-
-class _Task:
-    """Something done for a job beside its child: a remedy, a hook or a stop command.
-
-    The machine waits for its `own`; what is `aside` of a job that lives ends when somebody stops that; what is to
-    `stop` it ends with it.
-    """
-
-    def __init__(
-        self, kind: _Kind, born: child.Child, kept: KeptChild | None, errand: Errand, purpose: Purpose, now: float
-    ) -> None:
-        self.kind = kind
-        self.child = born
-        self.kept = kept
-        self.errand = errand
-        self.purpose = purpose
-        self.since = now
-
-
-class _Seat:
-    """One job's place in the runner: its run, and what the hands hold for it."""
-
-    def __init__(self, job: Job, flock: Flock, transcript: Transcript) -> None:
-        self.name = job.name
-        self._flock = flock
-        self.transcript = transcript
-        self.store: Store | None = None
-        self.child: child.Child | None = None
-        self.kept: KeptChild | None = None  # how the next runner finds the child
-        self.has_ended = False  # the child's shell; others of its family may live
-        self.spawned = 0.0
-        self.command = 0  # the running command, or the last one
-        self.command_since: float | None = None
-        self.folder = job.cwd  # where that command began
-        self.remedy: tuple[Call, Filled] | None = None  # what the fixup that the machine knows of will run
-        self.tasks: list[_Task] = []
-        self.timer: asyncio.TimerHandle | None = None  # the machine's
-        self.vital_timer: asyncio.TimerHandle | None = None
-        self.probing: asyncio.Task[None] | None = None  # the probe that is out, or was let go of and ends
-        self.probe: child.Child | None = None  # its command
-        self.mailbox: Mailbox | None = None
-        self.cause = 0  # the event from which whatever follows for it will have followed
-        self.spoke = 0.0  # when it said something last
-        self.echo = 0  # bytes that are only what was typed, said again
-        self.told = 0  # the newest line that an Output event pointed at
-        self.was_open = False
-        self.heard = 0  # bytes since the meter was fed
-        self.meter = Meter(job)
-        self.asking: dict[str, Call] = {}  # by fixup, what wants approval
-        self.groups: tuple[str, ...] = ()  # of its control group, the folders
-        self.size: tuple[int, int] | None = None  # rows and columns of its terminals, once somebody looks at them
-        self.untyped = bytearray()  # what the child has not taken yet
-        self.typing: asyncio.TimerHandle | None = None
-        self.metering: asyncio.TimerHandle | None = None
-        self.pacing: asyncio.TimerHandle | None = None  # while it is left unread for who follows
-        self.is_paused = False
-        self.is_left_behind = False  # by who followed and stands now
-        self.answerer: Answerer | None = None
-        self.replies: dict[Answer, bytes] = {}
-        self.fetching: asyncio.Task[None] | None = None
-
-    @property
-    def job(self) -> Job:
-        return self._flock.job(self.name)
-
-    @property
-    def run(self) -> machine.Run:
-        return self._flock.run(self.name)
 
 
 class Runner:
@@ -171,31 +98,37 @@ class Runner:
         self._adopted = {} if adopted is None else adopted
         self._loop = asyncio.get_running_loop()
         self._board = Board((job.name, len(job.commands)) for job in plan.jobs)
-        self._bus = Bus(self._restate, self._commit)
+        self._bus = Bus(self._restate, lambda: self._ledger.commit())
         self._log = Buffer(LOG_BOUND)
-        self._log_store: Store | None = None
         inbox = estate.inbox if estate else None
-        self._journal = self._open_journal(journal, known) if journal else None
+        diary = self._open_journal(journal, known) if journal else None
         self._logs: LogFiles | None = None
         self._groups: cgroup.Found | None = None
         self._degraded: dict[tuple[str, str], str] = {}  # by what, and of which job: why
-        self._intake: Intake[tuple[_Seat, _Task | None, Source]] = Intake(self._loop, self._hear, self._swept, inbox)
+        self._intake: Intake[tuple[Seat, Task | None, Source]] = Intake(self._loop, self._hear, self._swept, inbox)
         self._healer = Healer(heal)
         self._fixups = {fixup.name: fixup for fixup in plan.fixups}
         self._cause = 0  # the event from which what is done just now follows
-        self._changed: set[_Seat] = set()  # since the last commit,
-        self._heard: set[_Seat] = set()  # so their output,
-        self._news: list[bytes] = []  # and events
-        self._gone: list[str] = []
-        self._is_whole_new = True
-        self._is_commit_due = False
-        self._lines: deque[bytes] = deque(maxlen=memory.MOST_EVENTS)
         jobs = plan.jobs
         if known:  # those that were removed, and live, are in the plan no more
             names = dict.fromkeys([*(job.name for job in plan.jobs), *known.seats])
             jobs = tuple(known.seats[name].job for name in names if name in known.seats)
         self._flock = Flock(jobs, random.random)
-        self._seats = {job.name: self._seat(job, known is None) for job in jobs}
+        self._seats = {job.name: self._seat(job) for job in jobs}
+        self._ledger = Ledger(
+            self._loop,
+            estate,
+            diary,
+            bus=self._bus,
+            flock=self._flock,
+            seats=self._seats,
+            log=self._log,
+            whole=self._whole,
+            row=self._row,
+            written=self._written,
+            on_trouble=lambda why: self._loop.call_soon(self._degrade, KEEPING, "", why),
+            on_relief=lambda lost: self._loop.call_soon(self._recover, KEEPING, "", lost),
+        )
         self._pending: deque[tuple[int, Callable[[float], list[Effect]]]] = deque()
         self._is_stepping = False
         self._removed: set[str] = set()  # from the plan, but not at rest yet
@@ -203,30 +136,24 @@ class Runner:
         self._scales = Scales(self._loop, self._leaders, self._on_loads, begun, keeper)
         self._clocks = Clocks()
         self._rounds = self._loop.call_later(ROUND, self._make_round)
-        self._cradle: deque[tuple[_Seat, int]] = deque()
-        self._dirty: set[_Seat] = set()
+        self._cradle: deque[tuple[Seat, int]] = deque()
+        self._dirty: set[Seat] = set()
         self._reaper = Reaper(self._loop, world.runner, is_alone, self._ours, keeper)
         self._closing: asyncio.Task[None] | None = None
         self._endings = estate.endings if estate else {}
-        self._released: list[tuple[child.Child, KeptChild]] = []  # until it is written down that nobody needs them
         if estate and known:
             self._restore(estate, known)
             return
-        if estate:
-            self._log_store = estate.store(LOG, self._log)
-            self._touch()
+        self._ledger.keep(LOG, self._log)
         for seat in self._seats.values():
+            self._ledger.keep_seat(seat)
             self._open_log(seat)
         self._publish(events.Opened(plan.path, os.getpid(), __version__))
         self._note(f"zap {__version__} has opened {plan.path}, process {os.getpid()}")
 
-    def _seat(self, job: Job, is_new: bool = True) -> _Seat:
-        seat = _Seat(job, self._flock, Transcript(job, self._armed(job)))
+    def _seat(self, job: Job) -> Seat:
+        seat = Seat(job, self._flock, Transcript(job, self._armed(job)))
         seat.transcript.buffer.read = 0 if self._is_followed else None
-        if self._estate and is_new:
-            seat.store = self._estate.store(job.name, seat.transcript.buffer)
-            self._changed.add(seat)
-            self._heard.add(seat)
         return seat
 
     def _open_journal(self, folder: str, known: Known | None) -> Journal:
@@ -244,7 +171,7 @@ class Runner:
             self._bus.begin(journal.last)
         return journal
 
-    def _open_log(self, seat: _Seat, written: Sequence[int] = ()) -> None:
+    def _open_log(self, seat: Seat, written: Sequence[int] = ()) -> None:
         """The file that gets what the job says, if it shall have one; from what was `written` on."""
         log = seat.job.log
         if self._logs is None and log:
@@ -264,11 +191,16 @@ class Runner:
             from zap.logfiles import Written
 
             self._logs.open(seat.name, log, Written(*written))
-            for line in seat.transcript.buffer.tail(written[1], seat.job.buffer.lines).lines:
-                if line.stream != "zap" and not line.is_open:
-                    self._logs.put(seat.name, line.text + b"\n", line.number)
         else:
             self._logs.change(seat.name, log)
+
+    def _log_again(self, seat: Seat, written: Sequence[int]) -> None:
+        """Those of its kept lines that its file does not have."""
+        kept, seat.transcript.buffer.whole = seat.transcript.buffer.whole or [], [] if seat.job.log else None
+        for lines, last in kept:
+            missing = last - written[1] if written else 0
+            if self._logs and missing > 0:
+                self._logs.put(seat.name, b"\n".join(lines.split(b"\n")[-missing - 1 :]), last)
 
     def _degrade(self, what: str, job: str, why: str) -> None:
         """Something beside the jobs cannot be done: told once."""
@@ -359,7 +291,7 @@ class Runner:
         if refused:
             raise ZapError("\n".join(refused))
 
-    def _serve(self, seat: _Seat, request: _EachRequest) -> None:
+    def _serve(self, seat: Seat, request: _EachRequest) -> None:
         match request:
             case requests.Signal():
                 self._signal_by_name(seat, request.signal)
@@ -375,11 +307,11 @@ class Runner:
                 seat.size = (request.rows, request.columns)
                 if seat.child and not seat.has_ended:
                     seat.child.resize(*seat.size)
-                self._touch(seat)
+                self._ledger.touch(seat)
             case requests.Clear():
                 seat.transcript.buffer.clear()
                 seat.was_open = False
-                self._heard.add(seat)
+                self._ledger.hear(seat)
                 self._publish(events.Cleared(seat.job.name))
             case _:
                 assert_never(request)
@@ -402,7 +334,7 @@ class Runner:
             raise ZapError(f"{need.line:.80}: {why}")
         self._do(lambda now: self._flock.rewire(jobs, on, need, now))
         self._plan = self._plan._replace(systems=tuple(map(self._as_it_is, self._plan.systems)))
-        self._is_whole_new = True
+        self._ledger.touch_whole()
         for name in jobs:
             self._publish(events.Rewired(name, self._seats[name].job.needs))
         self._listen(self._seats[on])
@@ -438,7 +370,7 @@ class Runner:
         widest: int | None = None,
         known: tuple[int, int] | None = None,
     ) -> Tail:
-        self._commit()  # nobody is told what the next runner would not know
+        self._ledger.commit()  # nobody is told what the next runner would not know
         if job == LOG:
             return self._log.tail(since, at_most, widest, known)
         if job not in self._seats:
@@ -477,12 +409,13 @@ class Runner:
         revision = compare(self._plan, plan)
         jobs = {job.name: job for job in plan.jobs}
         self._plan = plan
-        self._is_whole_new = True
+        self._ledger.touch_whole()
         self._fixups = {fixup.name: fixup for fixup in plan.fixups}
         for name in revision.added:
             self._removed.discard(name)
             if name not in self._seats:  # else it was on its way out
-                self._seats[name] = self._seat(jobs[name])
+                self._seats[name] = seat = self._seat(jobs[name])
+                self._ledger.keep_seat(seat)
         self._do(lambda now: self._flock.put(jobs.values(), now))
         changed = {change.job: change.settings for change in revision.changed}
         for name in (*revision.added, *changed):
@@ -510,7 +443,7 @@ class Runner:
         self._publish(told)
         self._note(f"the plan was read again: {remark(told)}")
 
-    def _remove_at_rest(self, seat: _Seat) -> None:
+    def _remove_at_rest(self, seat: Seat) -> None:
         """A job that is not in the plan any more, once nothing of it is left, nor of those that need it."""
         name = seat.name
         if name not in self._removed or not seat.run.state.is_rest or seat.tasks or self._flock.is_needed(name):
@@ -523,7 +456,9 @@ class Runner:
                 timer.cancel()
         del self._seats[name]
         self._flock.remove(name)
-        self._forget(seat)
+        if self._logs:
+            self._logs.change(name, None)
+        self._ledger.forget(seat)
         self._publish(events.Removed(name))
         for other in needed:
             self._remove_at_rest(other)
@@ -535,7 +470,7 @@ class Runner:
     def _close(self, is_hurried: bool) -> asyncio.Task[None]:
         self._stop(tuple(self._seats), is_hurried)
         if self._closing is None:
-            self._is_whole_new = True
+            self._ledger.touch_whole()
             self._closing = self._loop.create_task(self._wind_up())
         return self._closing
 
@@ -556,19 +491,17 @@ class Runner:
         if self._logs:
             await asyncio.to_thread(self._logs.close, LOGS_MOST)
         self._publish(events.Closed(left))
-        self._commit()
-        if self._journal:
-            self._journal.close()
+        self._ledger.close()
 
     # The machine: the only place where a run changes.
 
-    def _step(self, seat: _Seat, given: machine.Input) -> None:
+    def _step(self, seat: Seat, given: machine.Input) -> None:
         self._do(lambda now: self._flock.give(seat.job.name, given, now), seat)
 
-    def _check(self, seat: _Seat, given: vitals.Input) -> None:
+    def _check(self, seat: Seat, given: vitals.Input) -> None:
         self._do(lambda now: self._flock.check(seat.job.name, given, now), seat)
 
-    def _do(self, what: Callable[[float], list[Effect]], seat: _Seat | None = None) -> None:
+    def _do(self, what: Callable[[float], list[Effect]], seat: Seat | None = None) -> None:
         """Changes runs, and carries out what follows, in order, before anything else changes any.
 
         The timers of the seat, and of those whom it has touched, are set anew.
@@ -586,20 +519,20 @@ class Runner:
                     self._carry_out(self._seats[name], effect)
                 for touched in {self._seats[name] for name, _ in effects} | ({seat} if seat else set()):
                     self._set_timers(touched)
-                    self._touch(touched)
+                    self._ledger.touch(touched)
                     if self._removed:
                         self._loop.call_soon(self._remove_at_rest, touched)
         finally:
             self._is_stepping = False
             self._cause = before
 
-    def _set_timers(self, seat: _Seat) -> None:
+    def _set_timers(self, seat: Seat) -> None:
         seat.timer = self._timer(seat.timer, seat.run.due, self._on_due, seat)
         due = self._flock.vital_due(seat.job.name)
         seat.vital_timer = self._timer(seat.vital_timer, due, self._on_vital_due, seat)
 
     def _timer(
-        self, timer: asyncio.TimerHandle | None, due: float | None, on_due: Callable[[_Seat], None], seat: _Seat
+        self, timer: asyncio.TimerHandle | None, due: float | None, on_due: Callable[[Seat], None], seat: Seat
     ) -> asyncio.TimerHandle | None:
         if timer and timer.when() == due:
             return timer
@@ -607,15 +540,15 @@ class Runner:
             timer.cancel()
         return None if due is None else self._loop.call_at(due, on_due, seat)
 
-    def _on_due(self, seat: _Seat) -> None:
+    def _on_due(self, seat: Seat) -> None:
         seat.timer = None
         self._step(seat, machine.Due())
 
-    def _on_vital_due(self, seat: _Seat) -> None:
+    def _on_vital_due(self, seat: Seat) -> None:
         seat.vital_timer = None
         self._check(seat, vitals.Tick(seat.spoke))
 
-    def _carry_out(self, seat: _Seat, effect: Turned | machine.Action | vitals.Action | events.Fact) -> None:
+    def _carry_out(self, seat: Seat, effect: Turned | machine.Action | vitals.Action | events.Fact) -> None:
         match effect:
             case Turned(before, after):
                 self._on_turn(seat, before, after)
@@ -650,7 +583,7 @@ class Runner:
             case _:
                 self._say(seat, effect)
 
-    def _on_turn(self, seat: _Seat, before: machine.Run, after: machine.Run) -> None:
+    def _on_turn(self, seat: Seat, before: machine.Run, after: machine.Run) -> None:
         is_free = before.ladder is machine.Ladder.HELD and after.ladder is not before.ladder
         if after.state is before.state and not (is_free and after.state is State.STOPPING):
             return
@@ -669,7 +602,7 @@ class Runner:
         for (what, job), why in self._degraded.items():
             yield events.Degraded(what, why, job)
 
-    def _row(self, seat: _Seat) -> events.Row:
+    def _row(self, seat: Seat) -> events.Row:
         """Pointers to output are not told to our own board: the buffer knows."""
         buffer = seat.transcript.buffer
         row = self._board.rows.get(seat.name, events.Row(seat.name, len(seat.job.commands)))
@@ -677,21 +610,21 @@ class Runner:
 
     def _publish(self, fact: events.Fact, cause: int | None = None) -> events.Event:
         """`cause` is for what follows from something else than what is done just now."""
-        self._touch()
+        self._ledger.touch()
         event = self._bus.publish(fact, self._cause if cause is None else cause)
         self._board.apply(event)
-        if (self._estate or self._journal) and not isinstance(fact, events.Measured | events.Restated):
-            self._news.append(_line(event))
+        if not isinstance(fact, events.Measured | events.Restated):
+            self._ledger.tell(event)
         return event
 
     def _note(self, text: str) -> None:
         """A line in zap's own log."""
-        self._touch()
+        self._ledger.touch()
         first = self._log.remark(text, time.time())
         self._bus.publish(events.Output(LOG, first, self._log.last))
 
-    def _say(self, seat: _Seat, fact: events.Fact) -> None:
-        self._touch(seat)
+    def _say(self, seat: Seat, fact: events.Fact) -> None:
+        self._ledger.touch(seat)
         match fact:
             case events.Exited():  # by itself, unless we have asked for it
                 seat.cause = self._publish(fact, seat.cause if seat.run.state is State.STOPPING else 0).n
@@ -711,12 +644,12 @@ class Runner:
 
     # Birth.
 
-    def _expect(self, seat: _Seat, epoch: int) -> None:
+    def _expect(self, seat: Seat, epoch: int) -> None:
         if not self._cradle:
             self._loop.call_soon(self._spawn_some)
         self._cradle.append((seat, epoch))
 
-    async def _fetch_secrets(self, seat: _Seat, epoch: int) -> None:
+    async def _fetch_secrets(self, seat: Seat, epoch: int) -> None:
         """In a thread, because a keyring may have to ask somebody."""
         try:
             for answer in seat.job.answers:
@@ -732,7 +665,7 @@ class Runner:
         finally:
             seat.fetching = None
 
-    def _miscarry(self, seat: _Seat, epoch: int, why: str) -> None:
+    def _miscarry(self, seat: Seat, epoch: int, why: str) -> None:
         if why:
             self._say(seat, events.NotSpawned(seat.job.name, epoch, why))
         self._step(seat, machine.NotSpawned(epoch, why))
@@ -744,7 +677,7 @@ class Runner:
         if self._cradle:
             self._loop.call_soon(self._spawn_some)
 
-    def _spawn(self, seat: _Seat, epoch: int) -> None:
+    def _spawn(self, seat: Seat, epoch: int) -> None:
         born = self._adopted.pop(seat.job.name, None)
         if born is None and not seat.run.is_wanted:
             self._miscarry(seat, epoch, "")
@@ -778,7 +711,7 @@ class Runner:
         self._scales.stir()
         self._step(seat, machine.Spawned(epoch))
 
-    def _attach(self, seat: _Seat, task: _Task | None, born: child.Child, kept: KeptChild | None) -> None:
+    def _attach(self, seat: Seat, task: Task | None, born: child.Child, kept: KeptChild | None) -> None:
         """From now on it is heard, and when it ends. What another process has to tell us of comes by the keeper."""
         numbers = kept.numbers if kept else (0, 0)
         for number, (fd, source) in zip(numbers, born.outputs, strict=True):
@@ -791,7 +724,7 @@ class Runner:
     def _hold(self, born: child.Child, groups: Sequence[str] = ()) -> KeptChild | None:
         return self._estate.hold_child(born, groups) if self._estate else None
 
-    def _make_group(self, seat: _Seat, epoch: int) -> tuple[str, ...]:
+    def _make_group(self, seat: Seat, epoch: int) -> tuple[str, ...]:
         """For a job with limits that groups hold. Where there are none it has to do without, and it is told."""
         limits = seat.job.limits
         if limits.memory is None and limits.cpu is None and limits.pids is None:
@@ -810,31 +743,30 @@ class Runner:
         return groups
 
     @staticmethod
-    def _group(seat: _Seat) -> cgroup.Cgroup | None:
+    def _group(seat: Seat) -> cgroup.Cgroup | None:
         if not seat.groups:
             return None
         from zap.cgroup import Cgroup
 
         return Cgroup(seat.groups)
 
-    def _remove_group(self, seat: _Seat) -> None:
+    def _remove_group(self, seat: Seat) -> None:
         if group := self._group(seat):
             group.remove()
         seat.groups = ()
 
-    def _members(self, seat: _Seat) -> Collection[int]:
+    def _members(self, seat: Seat) -> Collection[int]:
         group = self._group(seat)
         return group.processes() if group else ()
 
     def _release_child(self, born: child.Child, kept: KeptChild | None) -> None:
         """Nothing of it is needed any more; but how it ended is, until that is written down."""
         if kept:
-            self._released.append((born, kept))
-            self._touch()
+            self._ledger.release(born, kept)
         else:
             born.close()
 
-    def _open_mailbox(self, seat: _Seat) -> dict[str, str]:
+    def _open_mailbox(self, seat: Seat) -> dict[str, str]:
         """For a job that tells how it is: what has to be in its environment. One for each child, and no other's."""
         job = seat.job
         if not nursery.needs_mailbox(job):
@@ -847,12 +779,12 @@ class Runner:
         usec = {} if job.watchdog is None else {"WATCHDOG_USEC": str(round(job.watchdog * 1_000_000))}
         return {"NOTIFY_SOCKET": seat.mailbox.path, **usec}
 
-    def _reopen_mailbox(self, seat: _Seat, path: str, fd: int) -> None:
+    def _reopen_mailbox(self, seat: Seat, path: str, fd: int) -> None:
         from zap.mailbox import Mailbox
 
         seat.mailbox = Mailbox(self._loop, lambda notice: self._check(seat, vitals.Noticed(*notice)), (path, fd))
 
-    def _close_mailbox(self, seat: _Seat) -> None:
+    def _close_mailbox(self, seat: Seat) -> None:
         if seat.mailbox:
             if self._estate:
                 self._estate.tether.drop(f"mailbox:{seat.mailbox.path}")
@@ -861,7 +793,7 @@ class Runner:
 
     # How it is.
 
-    async def _probe(self, seat: _Seat, ask: vitals.Ask, before: asyncio.Task[None] | None) -> None:
+    async def _probe(self, seat: Seat, ask: vitals.Ask, before: asyncio.Task[None] | None) -> None:
         """Asks once, when the one before has ended, and nobody of it is left."""
         from zap import probe
 
@@ -888,7 +820,7 @@ class Runner:
                 self._reaper.reap_soon()
         self._check(seat, vitals.Answered(ask.asked, answer.is_ok, answer.said))
 
-    def _ping(self, seat: _Seat, line: str) -> None:
+    def _ping(self, seat: Seat, line: str) -> None:
         if seat.child is None or seat.child.in_fd is None:
             return
         data = line.encode() + b"\n"
@@ -896,25 +828,25 @@ class Runner:
             seat.echo = len(data) + 1  # a terminal says a newline as two
         self._type(seat, data)
 
-    def _listen(self, seat: _Seat) -> None:
+    def _listen(self, seat: Seat) -> None:
         """For the lines that mean something to somebody."""
         for sign in seat.transcript.await_signs(self._flock.signs(seat.job.name)):
             self._on_sign(seat, sign)
 
-    def _on_sign(self, seat: _Seat, sign: Sign) -> None:
+    def _on_sign(self, seat: Seat, sign: Sign) -> None:
         self._do(lambda now: self._flock.hear(seat.job.name, sign.pattern, now), seat)
 
     # Output.
 
-    def _hear(self, key: tuple[_Seat, _Task | None, Source], data: bytes) -> None:
+    def _hear(self, key: tuple[Seat, Task | None, Source], data: bytes) -> None:
         seat, task, source = key
         now = time.time()
         self._dirty.add(seat)
         seat.heard += len(data)
-        self._heard.add(seat)
+        self._ledger.hear(seat)
         if task:
             task.errand.hear(source, data, now)
-            self._touch(seat)
+            self._ledger.touch(seat)
             return
         echoed = min(seat.echo, len(data))
         seat.echo -= echoed
@@ -925,7 +857,7 @@ class Runner:
                 self._answer(seat, answer)
         self._take(seat, seat.transcript.hear(source, data, now))
 
-    def _take(self, seat: _Seat, told: list[Told]) -> None:
+    def _take(self, seat: Seat, told: list[Told]) -> None:
         for item in told:
             match item:
                 case Mark():
@@ -935,7 +867,7 @@ class Runner:
                 case _:
                     self._on_call(seat, item)
 
-    def _on_mark(self, seat: _Seat, mark: Mark) -> None:
+    def _on_mark(self, seat: Seat, mark: Mark) -> None:
         job, epoch, now = seat.job, seat.run.epoch, self._loop.time()
         if mark.is_end:
             self._end_command(seat, Status(code=mark.value))
@@ -945,13 +877,13 @@ class Runner:
             text = job.commands[mark.number - 1].text
             self._say(seat, events.CommandStarted(job.name, epoch, mark.number, text, mark.line))
 
-    def _end_command(self, seat: _Seat, status: Status) -> None:
+    def _end_command(self, seat: Seat, status: Status) -> None:
         if seat.command_since is not None:
             seconds = self._loop.time() - seat.command_since
             seat.command_since = None
             self._say(seat, events.CommandEnded(seat.job.name, seat.run.epoch, seat.command, status, seconds))
 
-    def _answer(self, seat: _Seat, answer: Answer) -> None:
+    def _answer(self, seat: Seat, answer: Answer) -> None:
         if seat.child is None:
             return
         if answer.secret:
@@ -960,7 +892,7 @@ class Runner:
         reply = seat.replies[answer] if answer.secret else (answer.reply or "").encode()
         self._type(seat, reply + b"\n")
 
-    def _send(self, seat: _Seat, text: str) -> None:
+    def _send(self, seat: Seat, text: str) -> None:
         name = seat.job.name
         if seat.child is None or seat.has_ended:
             raise ZapError(f"{name} is {seat.run.state}: there is nobody to type to")
@@ -974,7 +906,7 @@ class Runner:
             raise ZapError(f"{name} does not read what is typed to it")
         self._type(seat, data)
 
-    def _type(self, seat: _Seat, data: bytes) -> None:
+    def _type(self, seat: Seat, data: bytes) -> None:
         """Into the child, in as many goes as it takes; who has typed waits for the answer."""
         self._bus.attend()
         self._intake.attend([fd for fd, _ in seat.child.outputs] if seat.child else [])
@@ -982,7 +914,7 @@ class Runner:
         if seat.typing is None:
             self._type_some(seat)
 
-    def _type_some(self, seat: _Seat) -> None:
+    def _type_some(self, seat: Seat) -> None:
         seat.typing = None
         if seat.child is None or seat.has_ended:
             seat.untyped.clear()
@@ -994,12 +926,12 @@ class Runner:
     def _swept(self) -> None:
         """After a round of reading."""
         self._point()
-        self._commit()
+        self._ledger.commit()
 
     def _point(self) -> None:
         """One pointer a job to what is new."""
         now = self._loop.time()
-        facts: list[tuple[_Seat, events.Fact]] = []
+        facts: list[tuple[Seat, events.Fact]] = []
         for seat in self._dirty:
             buffer = seat.transcript.buffer
             if buffer.whole and self._logs:
@@ -1015,12 +947,12 @@ class Runner:
             if buffer.last > seat.told or is_open or seat.was_open:
                 self._bus.publish(events.Output(seat.job.name, seat.told + 1, buffer.last, is_open, buffer.errors))
                 seat.told, seat.was_open = buffer.last, is_open
-                self._heard.add(seat)
+                self._ledger.hear(seat)
         self._dirty.clear()
         for seat, fact in facts:
             self._say(seat, fact)
 
-    def _pace(self, seat: _Seat) -> None:
+    def _pace(self, seat: Seat) -> None:
         """A job that says more than the one who follows can fetch is left unread until that one has come nearer.
 
         It waits for a follower who moves, but not for one who stands: then lines are dropped, and counted.
@@ -1035,11 +967,11 @@ class Runner:
                 self._intake.hold(fd)
             seat.pacing = self._loop.call_later(PACE_MOST, self._leave_behind, seat)
 
-    def _leave_behind(self, seat: _Seat) -> None:
+    def _leave_behind(self, seat: Seat) -> None:
         seat.is_left_behind = True
         self._release(seat)
 
-    def _release(self, seat: _Seat) -> None:
+    def _release(self, seat: Seat) -> None:
         if seat.pacing:
             seat.pacing.cancel()
             seat.pacing = None
@@ -1047,13 +979,13 @@ class Runner:
             for fd, _ in seat.child.outputs:
                 self._intake.release(fd)
 
-    def _await_relief(self, seat: _Seat) -> None:
+    def _await_relief(self, seat: Seat) -> None:
         """Silence has no event of its own: while a meter is not at rest, it is looked at when it asks for it."""
         due = seat.meter.due
         if due is not None and seat.metering is None:
             seat.metering = self._loop.call_at(due, self._check_meter, seat)
 
-    def _check_meter(self, seat: _Seat) -> None:
+    def _check_meter(self, seat: Seat) -> None:
         seat.metering = None
         for fact in seat.meter.check(self._loop.time()):
             self._say(seat, fact)
@@ -1061,13 +993,13 @@ class Runner:
 
     # Death.
 
-    def _on_end(self, seat: _Seat, dead: child.Child) -> None:
+    def _on_end(self, seat: Seat, dead: child.Child) -> None:
         """The shell has ended: take what it still said, look who is left, and only then tell."""
         status = dead.status()
         if status is None or seat.child is not dead or seat.has_ended:
             return
         if self._estate and self._estate.inbox.is_half_full:  # what it still says has to find room
-            self._commit()
+            self._ledger.commit()
         self._loop.remove_reader(dead.end_fd)
         seat.has_ended = True
         self._release(seat)
@@ -1088,17 +1020,17 @@ class Runner:
             self._let_go(seat, dead)
         self._step(seat, machine.Exited(epoch, status, has_left, at, call))
 
-    def _drain(self, seat: _Seat, dead: child.Child) -> None:
+    def _drain(self, seat: Seat, dead: child.Child) -> None:
         now = time.time()
         self._dirty.add(seat)
         for fd, source in dead.outputs:
             for data in self._intake.drain(fd):
                 self._take(seat, seat.transcript.hear(source, data, now))
         self._take(seat, seat.transcript.end(now))
-        self._heard.add(seat)
+        self._ledger.hear(seat)
         self._point()
 
-    def _at(self, seat: _Seat, status: Status) -> str:
+    def _at(self, seat: Seat, status: Status) -> str:
         """During which command it ended, where that is not plain."""
         count = len(seat.job.commands)
         if not seat.command or (status.code in seat.job.success_codes and seat.command == count):
@@ -1106,7 +1038,7 @@ class Runner:
         text = seat.job.commands[seat.command - 1].text.strip().partition("\n")[0]
         return f" at command {seat.command}/{count} `{text}`"
 
-    def _look_after(self, seat: _Seat, dead: child.Child) -> None:
+    def _look_after(self, seat: Seat, dead: child.Child) -> None:
         """Until nobody of the dead child's family is left."""
         if self._reaper.has_family(dead, self._members(seat)):
             self._loop.call_later(LOOK_AGAIN, self._look_after, seat, dead)
@@ -1115,7 +1047,7 @@ class Runner:
         self._let_go(seat, dead)
         self._step(seat, machine.Emptied(seat.run.epoch))
 
-    def _let_go(self, seat: _Seat, dead: child.Child) -> None:
+    def _let_go(self, seat: Seat, dead: child.Child) -> None:
         for fd, _ in dead.outputs:
             self._intake.remove(fd)
         self._release_child(dead, seat.kept)
@@ -1125,7 +1057,7 @@ class Runner:
         self._reaper.reap_soon()
         self._end_tasks(seat, "stop")
 
-    def _signal(self, seat: _Seat, name: str) -> None:
+    def _signal(self, seat: Seat, name: str) -> None:
         """To all of the family; who is stopped is woken, because it could not hear."""
         if seat.child is None:
             return
@@ -1136,7 +1068,7 @@ class Runner:
         if name == "KILL" and group:
             group.kill()
 
-    def _signal_by_name(self, seat: _Seat, name: str) -> None:
+    def _signal_by_name(self, seat: Seat, name: str) -> None:
         try:
             child.number(name)
         except KeyError:
@@ -1147,13 +1079,13 @@ class Runner:
 
     # Healing.
 
-    def _on_call(self, seat: _Seat, call: Call) -> None:
+    def _on_call(self, seat: Seat, call: Call) -> None:
         """A line called for a fixup while the child, or some of its family, lives."""
         wanted = self._screen(seat, call)
         if wanted:
             self._step(seat, machine.Called(seat.run.epoch, wanted))
 
-    def _screen(self, seat: _Seat, call: Call | None) -> machine.Call | None:
+    def _screen(self, seat: Seat, call: Call | None) -> machine.Call | None:
         """What the machine shall know of a call; what only runs beside the job is started here."""
         run = seat.run
         is_ended = run.state is State.STOPPING and run.after in (machine.After.REST, machine.After.START)  # by a person
@@ -1162,7 +1094,7 @@ class Runner:
         verdict = self._healer.judge(seat.job, seat.run.epoch, call, self._loop.time())
         if verdict is None:
             return None
-        self._is_whole_new = True  # what is left of the fixup's tries
+        self._ledger.touch_whole()  # what is left of the fixup's tries
         for fact in verdict.facts:
             self._say(seat, fact)
             if isinstance(fact, events.Proposed):
@@ -1175,7 +1107,7 @@ class Runner:
         seat.remedy = (call, verdict.filled)
         return machine.Call(call.fixup.name, call.fixup.then, call.fixup.about)
 
-    def _fix(self, seat: _Seat, name: str | None) -> None:
+    def _fix(self, seat: Seat, name: str | None) -> None:
         """A person wants this: neither approval nor budget is asked for."""
         job = seat.job
         call = seat.asking.get(name) if name else next(reversed(seat.asking.values()), None)
@@ -1204,14 +1136,14 @@ class Runner:
             raise ZapError(f"no fixup wants approval for {job.name}; name one of its own: {known}")
         raise ZapError(f"{job.name} has no fixup {name:.80}; it has {known}")
 
-    def _begin_remedy(self, seat: _Seat, call: Call, filled: Filled) -> None:
+    def _begin_remedy(self, seat: Seat, call: Call, filled: Filled) -> None:
         fixup = call.fixup
         seat.asking.pop(fixup.name, None)
         self._say(seat, events.FixStarted(seat.job.name, seat.run.epoch, fixup.name, tuple(filled.commands)))
-        kind: _Kind = "aside" if fixup.then == "continue" else "own"
+        kind: Kind = "aside" if fixup.then == "continue" else "own"
         self._begin_task(seat, kind, filled.commands, Purpose("fix", memory.kept_call(call), filled))
 
-    def _on_remedied(self, seat: _Seat, purpose: Purpose, task: _Task | None, why: str) -> None:
+    def _on_remedied(self, seat: Seat, purpose: Purpose, task: Task | None, why: str) -> None:
         assert purpose.call and purpose.filled
         name, epoch, fixup, filled = seat.job.name, seat.run.epoch, purpose.call.fixup, purpose.filled
         if why:
@@ -1225,20 +1157,20 @@ class Runner:
 
     # Tasks: what is done for a job beside its child.
 
-    def _begin_hook(self, seat: _Seat, name: str, kind: _Kind) -> None:
+    def _begin_hook(self, seat: Seat, name: str, kind: Kind) -> None:
         text = getattr(seat.job.hooks, name)
         exit = seat.run.exit
         extra = {"ZAP_EXIT": str(exit.signal or exit.code)} if exit and name == "after_stop" else {}
         self._say(seat, events.HookStarted(seat.job.name, seat.run.epoch, name, text))
         self._begin_task(seat, kind, [text], Purpose("hook", steps=((name, text),)), extra)
 
-    def _on_hooked(self, seat: _Seat, name: str, kind: _Kind, why: str) -> None:
+    def _on_hooked(self, seat: Seat, name: str, kind: Kind, why: str) -> None:
         if why:
             self._say(seat, events.HookFailed(seat.job.name, seat.run.epoch, name, why))
         if kind == "own":
             self._step(seat, machine.TaskEnded(seat.run.epoch, why))
 
-    def _ask_to_end(self, seat: _Seat, rung: int) -> None:
+    def _ask_to_end(self, seat: Seat, rung: int) -> None:
         """At first by what its settings want to be run; after that, and for those whom it did not reach, the rung."""
         self._unpause(seat)
         steps = [("before_stop", seat.job.hooks.before_stop), ("stop", seat.job.stop.command)]
@@ -1248,12 +1180,12 @@ class Runner:
         else:
             self._ask_by(seat, texts)
 
-    def _ask_by(self, seat: _Seat, texts: Sequence[tuple[str, str]]) -> None:
+    def _ask_by(self, seat: Seat, texts: Sequence[tuple[str, str]]) -> None:
         name, text = texts[0]
         self._say(seat, events.HookStarted(seat.job.name, seat.run.epoch, name, text))
         self._begin_task(seat, "stop", [text], Purpose("ask", steps=tuple(texts)))
 
-    def _on_asked(self, seat: _Seat, texts: Sequence[tuple[str, str]], why: str) -> None:
+    def _on_asked(self, seat: Seat, texts: Sequence[tuple[str, str]], why: str) -> None:
         (name, _), *others = texts
         if why:
             self._say(seat, events.HookFailed(seat.job.name, seat.run.epoch, name, why))
@@ -1264,7 +1196,7 @@ class Runner:
         else:
             self._climb(seat, seat.run.rung)
 
-    def _climb(self, seat: _Seat, rung: int) -> None:
+    def _climb(self, seat: Seat, rung: int) -> None:
         """Keys are for the shell and who reads with it: what it has left behind is asked by the first signal."""
         rungs = machine.rungs(seat.job)
         signal = rungs[min(rung, len(rungs) - 1)]  # a reload may have made the ladder shorter
@@ -1278,8 +1210,8 @@ class Runner:
 
     def _begin_task(
         self,
-        seat: _Seat,
-        kind: _Kind,
+        seat: Seat,
+        kind: Kind,
         commands: Sequence[str],
         purpose: Purpose,
         extra: Mapping[str, str] = nursery.NOTHING,
@@ -1291,12 +1223,12 @@ class Runner:
             self._on_task_over(seat, kind, purpose, None, _why(error, seat.job))
             return
         errand = Errand(seat.transcript.buffer, born.nonce)
-        task = _Task(kind, born, self._hold(born), errand, purpose, self._loop.time())
+        task = Task(kind, born, self._hold(born), errand, purpose, self._loop.time())
         seat.tasks.append(task)
         self._attach(seat, task, born, task.kept)
-        self._touch(seat)
+        self._ledger.touch(seat)
 
-    def _on_task_end(self, seat: _Seat, task: _Task) -> None:
+    def _on_task_end(self, seat: Seat, task: Task) -> None:
         status = task.child.status()
         if status is None or task not in seat.tasks:
             return
@@ -1310,13 +1242,13 @@ class Runner:
         self._release_child(task.child, task.kept)
         seat.tasks.remove(task)
         self._dirty.add(seat)
-        self._heard.add(seat)
+        self._ledger.hear(seat)
         self._point()
-        self._touch(seat)
+        self._ledger.touch(seat)
         self._on_task_over(seat, task.kind, task.purpose, task, "" if status.code == 0 else str(status))
         self._remove_at_rest(seat)
 
-    def _on_task_over(self, seat: _Seat, kind: _Kind, purpose: Purpose, task: _Task | None, why: str) -> None:
+    def _on_task_over(self, seat: Seat, kind: Kind, purpose: Purpose, task: Task | None, why: str) -> None:
         """`task` is None when it could not be started; `why` is what went wrong, or nothing."""
         match purpose.what:
             case "fix":
@@ -1326,7 +1258,7 @@ class Runner:
             case "ask":
                 self._on_asked(seat, purpose.steps, why)
 
-    def _end_tasks(self, seat: _Seat, kind: _Kind) -> None:
+    def _end_tasks(self, seat: Seat, kind: Kind) -> None:
         for task in seat.tasks:
             if task.kind == kind:
                 self._reaper.signal(task.child, "KILL")
@@ -1344,7 +1276,7 @@ class Runner:
 
     def settle(self) -> None:
         """What has happened so far is there for the next runner, whatever becomes of this one."""
-        self._commit()
+        self._ledger.commit()
 
     def on_ending(self, pid: int, code: int | None, signal: int | None) -> None:
         """The keeper tells how a child of an earlier runner has ended; of one that it could not ask, neither."""
@@ -1356,69 +1288,6 @@ class Runner:
                         self._on_task_end(seat, task)
                     else:
                         self._on_end(seat, born)
-
-    def _touch(self, seat: _Seat | None = None) -> None:
-        """Something has changed, of this job if one is named: it is written down before anything else happens."""
-        if self._estate is None and self._journal is None:
-            return
-        if seat:
-            self._changed.add(seat)
-        if not self._is_commit_due:
-            self._is_commit_due = True
-            self._loop.call_soon(self._commit)
-
-    def _commit(self) -> None:
-        self._is_commit_due = False
-        if self._journal and self._news:
-            self._journal.append(b"\n".join([*self._news, b""]))
-        if self._estate is None:
-            self._news.clear()
-            self._changed.clear()
-            self._heard.clear()
-        elif self._changed or self._heard or self._news or self._is_whole_new or self._log.fresh:
-            self._write_down(self._estate)
-            released, self._released = self._released, []
-            for born, kept in released:
-                self._estate.drop(kept)
-                born.close()
-
-    def _write_down(self, estate: Estate) -> None:
-        """First into the journal: what is there and was not written down here, is cut off again by who takes over."""
-        is_full = estate.is_long
-        if is_full:
-            self._changed |= set(self._seats.values())
-            self._heard |= self._changed
-        for store in [self._log_store, *(seat.store for seat in self._heard)]:
-            if store:
-                store.write()
-        changed = {seat.name: self._kept_seat(seat) for seat in self._changed if seat.name in self._seats}
-        heard = {seat.name: self._kept_stream(seat) for seat in self._heard if seat.name in self._seats}
-        self._lines += self._news
-        record = memory.record(
-            last=self._bus.last,
-            turn=estate.inbox.turn,
-            log=self._log_store.place if self._log_store else (0, 0),
-            written=self._log.last,
-            whole=self._whole() if self._is_whole_new or is_full else None,
-            seats=changed,
-            streams=heard,
-            gone=self._gone,
-            rows={name: self._row(seat) for name, seat in self._seats.items()} if is_full else None,
-            events=self._lines if is_full else self._news,
-        )
-        estate.write(record, is_full)
-        self._changed.clear()
-        self._heard.clear()
-        self._news.clear()
-        self._gone.clear()
-        self._is_whole_new = False
-
-    def _forget(self, seat: _Seat) -> None:
-        if self._logs:
-            self._logs.change(seat.name, None)
-        if self._estate and seat.store:
-            self._estate.drop_store(seat.name, seat.store)
-            self._gone.append(seat.name)
 
     def _whole(self) -> Whole:
         return Whole(
@@ -1432,34 +1301,9 @@ class Runner:
             self._closing is not None,
         )
 
-    def _kept_seat(self, seat: _Seat) -> KeptSeat:
-        return KeptSeat(
-            job=seat.job,
-            life=self._flock.known(seat.name),
-            child=seat.kept,
-            tasks=tuple(_kept_task(task) for task in seat.tasks if task.kept),
-            mailbox=seat.mailbox.path if seat.mailbox else "",
-            has_ended=seat.has_ended,
-            spawned=seat.spawned,
-            command=seat.command,
-            command_since=seat.command_since,
-            folder=seat.folder,
-            asking=tuple(map(memory.kept_call, seat.asking.values())),
-            remedy=(memory.kept_call(seat.remedy[0]), seat.remedy[1]) if seat.remedy else None,
-            size=seat.size,
-            replies=tuple((seat.job.answers.index(answer), memory.text(said)) for answer, said in seat.replies.items()),
-            began=seat.transcript.began,
-            overloads=seat.meter.overloads,
-            cause=seat.cause,
-            is_paused=seat.is_paused,
-        )
-
-    def _kept_stream(self, seat: _Seat) -> KeptStream:
-        script = seat.transcript
-        held = tuple(map(memory.text, script.held))
-        place = seat.store.place if seat.store else (0, 0)
-        written = tuple(self._logs.written(seat.name)) if self._logs and seat.job.log else ()
-        return KeptStream(place, seat.told, seat.was_open, seat.spoke, held, script.commands, written)
+    def _written(self, seat: Seat) -> tuple[int, ...]:
+        """How far its log file is."""
+        return tuple(self._logs.written(seat.name)) if self._logs and seat.job.log else ()
 
     # Going on where another one was killed.
 
@@ -1468,14 +1312,11 @@ class Runner:
         self._healer.restore(known.whole.spent, known.whole.healed)
         self._board.rows |= known.rows
         self._bus.restore(known.events, known.last, is_all=len(known.events) < memory.MOST_EVENTS)
-        self._lines += [_line(event) for event in known.events]
-        self._log_store = estate.store(LOG, self._log, Place(*known.log))
-        sources: dict[int, tuple[_Seat, _Task | None, Source]] = {}
+        self._ledger.keep(LOG, self._log, known.log)
+        sources: dict[int, tuple[Seat, Task | None, Source]] = {}
         for name, kept in known.seats.items():
             sources |= self._revive(estate, self._seats[name], kept, known.streams[name])
-        self._changed |= set(self._seats.values())
-        self._heard |= self._changed
-        self._is_whole_new = True
+        self._ledger.restore(known.events)
         gone = time.time() - estate.since if estate.since else 0.0
         told = events.TookOver(os.getpid(), __version__, estate.why, max(gone, 0.0))
         self._publish(told)
@@ -1495,8 +1336,8 @@ class Runner:
             self._close(is_hurried=False)
 
     def _revive(
-        self, estate: Estate, seat: _Seat, kept: KeptSeat, stream: KeptStream
-    ) -> dict[int, tuple[_Seat, _Task | None, Source]]:
+        self, estate: Estate, seat: Seat, kept: KeptSeat, stream: KeptStream
+    ) -> dict[int, tuple[Seat, Task | None, Source]]:
         """The seat as it was, and by which numbers the inbox knows what it heard."""
         now = self._loop.time()
         life = kept.life
@@ -1506,7 +1347,9 @@ class Runner:
             life = life._replace(vitals=life.vitals._replace(out=None, probe_at=now))
         self._flock.restore(seat.name, life)
         script = seat.transcript
-        seat.store = estate.store(seat.name, script.buffer, Place(*stream.place))
+        self._open_log(seat, stream.written)
+        self._ledger.keep(seat.name, script.buffer, stream.place)
+        self._log_again(seat, stream.written)
         seat.has_ended, seat.spawned, seat.folder, seat.size = kept.has_ended, kept.spawned, kept.folder, kept.size
         seat.command, seat.command_since = kept.command, kept.command_since
         seat.told, seat.was_open, seat.spoke = stream.told, stream.was_open, stream.spoke
@@ -1516,8 +1359,7 @@ class Runner:
         seat.cause, seat.is_paused = kept.cause, kept.is_paused
         seat.meter.resume(kept.overloads, now)
         script.await_signs(self._flock.signs(seat.name))
-        self._open_log(seat, stream.written)
-        sources: dict[int, tuple[_Seat, _Task | None, Source]] = {}
+        sources: dict[int, tuple[Seat, Task | None, Source]] = {}
         if kept.child and (born := estate.child(kept.child)):
             seat.child, seat.kept, seat.groups = born, kept.child, kept.child.groups
             held = tuple(map(memory.data, stream.held))
@@ -1531,7 +1373,7 @@ class Runner:
         for each in kept.tasks:
             if doing := estate.child(each.child):
                 errand = Errand(script.buffer, doing.nonce, each.ended, map(memory.data, each.held))
-                task = _Task(each.kind, doing, each.child, errand, each.purpose, each.since)
+                task = Task(each.kind, doing, each.child, errand, each.purpose, each.since)
                 seat.tasks.append(task)
                 sources |= _numbered(each.child, seat, task)
                 self._attach(seat, task, doing, task.kept)
@@ -1539,7 +1381,7 @@ class Runner:
             self._reopen_mailbox(seat, kept.mailbox, fds[0])
         return sources
 
-    def _go_on(self, seat: _Seat) -> None:
+    def _go_on(self, seat: Seat) -> None:
         """What the one before was about to do, and what has happened since."""
         self._set_timers(seat)
         run = seat.run
@@ -1569,7 +1411,7 @@ class Runner:
         """Whether the zap that is installed now could go on from here. ZapError: it could not, and why."""
         if self._estate is None:
             raise ZapError("there is no keeper that could hand over to another runner: `zap down` and `zap up` do it")
-        self._commit()
+        self._ledger.commit()
         why = await asyncio.to_thread(self._estate.rehearse)
         if why:
             raise ZapError(f"the zap that is installed now cannot take over, so nothing was changed: {why}")
@@ -1580,7 +1422,7 @@ class Runner:
     def _hand_over(self, by: str) -> None:
         """And end, without a word to anybody: everything goes on."""
         assert self._estate
-        self._commit()
+        self._ledger.commit()
         self._estate.leave(f"an upgrade was asked for by {by}")
         os._exit(0)
 
@@ -1591,9 +1433,9 @@ class Runner:
         if any(seat.fetching for seat in self._seats.values()):
             return None
         living = {born.pid for seat in self._seats.values() for born in self._children(seat)}
-        return living | {born.pid for born, _ in self._released}
+        return living | self._ledger.released
 
-    def _pause(self, seat: _Seat, is_paused: bool) -> None:
+    def _pause(self, seat: Seat, is_paused: bool) -> None:
         name = seat.name
         if seat.child is None or seat.run.state not in (State.RUNNING, State.READY):
             raise ZapError(f"{name} is {seat.run.state}: there is nobody to {'pause' if is_paused else 'resume'}")
@@ -1605,7 +1447,7 @@ class Runner:
                 self._reaper.signal(seat.child, "STOP", self._members(seat))
             self._note_pause(seat)
 
-    def _unpause(self, seat: _Seat) -> None:
+    def _unpause(self, seat: Seat) -> None:
         """Also before it is asked to end: who stands still cannot hear."""
         if not seat.is_paused or seat.child is None:
             return
@@ -1614,7 +1456,7 @@ class Runner:
         self._reaper.signal(seat.child, "CONT", self._members(seat))
         self._note_pause(seat)
 
-    def _note_pause(self, seat: _Seat, why: str = "") -> None:
+    def _note_pause(self, seat: Seat, why: str = "") -> None:
         """It stands still now, or goes on. Meanwhile nobody asks how it is."""
         name, epoch = seat.name, seat.run.epoch
         seat.is_paused = not seat.is_paused
@@ -1624,7 +1466,7 @@ class Runner:
             if not seat.is_paused and seat.run.state is State.READY:
                 self._check(seat, vitals.Readied())
 
-    def _is_frozen(self, seat: _Seat) -> bool:
+    def _is_frozen(self, seat: Seat) -> bool:
         group = self._group(seat)
         return group is not None and group.is_frozen()
 
@@ -1632,8 +1474,7 @@ class Runner:
         self._rounds = self._loop.call_later(ROUND, self._make_round)
         for fact in self._clocks.look():
             self.tell(fact)
-        if self._journal:
-            self._journal.flush()
+        self._ledger.flush()
         leaders = {seat.child: seat for seat in self._seats.values() if seat.child and seat.run.state in LIVING}
         stopped = self._reaper.stopped(leaders) if leaders else {}
         for leader, seat in leaders.items():
@@ -1643,7 +1484,7 @@ class Runner:
                 self._note_pause(seat)
 
     @staticmethod
-    def _children(seat: _Seat) -> list[child.Child]:
+    def _children(seat: Seat) -> list[child.Child]:
         return [task.child for task in seat.tasks] + [born for born in (seat.child, seat.probe) if born]
 
     def _has_tasks(self) -> bool:
@@ -1651,15 +1492,9 @@ class Runner:
         return any(seat.tasks or (seat.probing and not seat.probing.done()) for seat in self._seats.values())
 
 
-def _numbered(kept: KeptChild, seat: _Seat, task: _Task | None) -> dict[int, tuple[_Seat, _Task | None, Source]]:
+def _numbered(kept: KeptChild, seat: Seat, task: Task | None) -> dict[int, tuple[Seat, Task | None, Source]]:
     out, err = kept.numbers
     return {out: (seat, task, "out"), err: (seat, task, "err")}
-
-
-def _kept_task(task: _Task) -> KeptTask:
-    assert task.kept
-    held = tuple(map(memory.text, task.errand.held))
-    return KeptTask(task.kind, task.kept, task.purpose, task.since, tuple(task.errand.ended), held)
 
 
 def _ending(code: int | None, signal: int | None) -> Status:
@@ -1667,10 +1502,6 @@ def _ending(code: int | None, signal: int | None) -> Status:
     if signal is not None:
         return Status(signal=child.name(signal))
     return Status(code=127 if code is None else code)
-
-
-def _line(event: events.Event) -> bytes:
-    return json.dumps(wire.event_to_plain(event), separators=(",", ":")).encode()
 
 
 def _failed_part(filled: Filled, ended: Sequence[Mark]) -> str:

@@ -15,7 +15,7 @@ from collections import deque
 from typing import NamedTuple
 
 from zap.buffer import CLEARED, Buffer, Taken
-from zap.plan import KIB, Bound
+from zap.plan import KIB
 from zap.vault import let_go
 
 SNAPSHOT_EVERY = 256 * KIB  # bytes of records
@@ -27,10 +27,13 @@ _CLEARED = 0xFFFFFFFE
 
 
 class Place(NamedTuple):
-    """Which part of a store counts: from a snapshot on, up to what was written down last."""
+    """Which part of a store counts: from a snapshot on, up to what was written down last. `number` tells it from others
+    of the same buffer.
+    """
 
     begin: int = 0
     end: int = 0
+    number: int = 0
 
 
 NOWHERE = Place()
@@ -65,6 +68,10 @@ class Store:
         if self.place.end - self._snapshot_end > max(SNAPSHOT_EVERY, 2 * self._buffer.unfinished):
             self._write_snapshot()
             self._forget()
+
+    def cease(self) -> None:
+        """Nothing more is taken in. What was written down stays."""
+        self._buffer.fresh = None
 
     def close(self) -> None:
         os.close(self.fd)
@@ -115,9 +122,3 @@ class Store:
                 self._buffer.take(Taken(data, when, kind))
             is_first = False
             at += _HEAD.size + length
-
-
-def restored(bound: Bound, fd: int, place: Place) -> tuple[Buffer, Store]:
-    """A buffer as it was, and its store."""
-    buffer = Buffer(bound)
-    return buffer, Store(buffer, fd, place)

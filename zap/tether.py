@@ -10,7 +10,6 @@ from zap import child, keeper
 from zap.frame import Plain
 
 TETHER = "--tether"  # behind which a runner is told which descriptor is its end
-SEND_MOST = 10.0  # seconds; a keeper that takes nothing for so long is no keeper
 
 
 class Kept(NamedTuple):
@@ -126,14 +125,14 @@ class Tether:
         """Who is gone is heard of elsewhere."""
         if self._is_cut:
             return
-        self._line.settimeout(SEND_MOST)
+        self._line.settimeout(keeper.SEND_MOST)
         try:
             keeper.send(self._line, dict(message), fds)
-        except TimeoutError:  # it stands still, and with it everything that it is for: another one takes its place
-            child.kill([self.pid], child.number("KILL"))
+        except OSError as error:
             self._is_cut = True
-        except OSError:
-            self._is_cut = True
+            if isinstance(error, TimeoutError) or error.errno in keeper.FOR_NOW:
+                # It stands still, and with it everything that it is for: another one takes its place.
+                child.kill([self.pid], child.number("KILL"))
         finally:
             self._line.settimeout(None)
 
