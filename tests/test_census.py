@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import resource
 import signal
 import subprocess
 import sys
@@ -11,15 +12,19 @@ from pathlib import Path
 
 import pytest
 
-from tests.programs import DOUBLE_FORKS, HOLDS_PIPE, SETSID_ESCAPES
+from tests.programs import DOUBLE_FORKS, HOLDS_PIPE, SETSID_ESCAPES, python
 from tests.zap import DEADLINE, wait_until
-from zap import census
+from zap import census, child
 from zap.census import Census, Member, Process
+from zap.child import MARKED, RLIMIT_LOCKS
 
 ME = os.getpid()
+marked = pytest.mark.skipif(
+    sys.platform != "linux" or 0 <= resource.getrlimit(RLIMIT_LOCKS)[1] < MARKED, reason="nobody has a mark here"
+)
 
 # Far above any real pid (PID_MAX_LIMIT is 2 ** 22), so that no tag is found for them.
-LEADER, CHILD, GRANDCHILD, STRANGER, KEEPER = (2**23 + number for number in range(5))
+LEADER, CHILD, GRANDCHILD, STRANGER, KEEPER, GONE = (2**23 + number for number in range(6))
 
 
 def process(pid: int, parent: int, group: int = STRANGER, session: int = STRANGER, state: str = "S") -> Process:
@@ -229,6 +234,9 @@ select.select([one.out_fd], [], [])
 told = int(os.read(one.out_fd, 100))
 wait_until(one.status, "the leader to end")
 wait_until(lambda: os.getpid() == int(open(f"/proc/{told}/stat").read().rpartition(")")[2].split()[1]), "adoption")
+def is_itself():  # who is becoming another program has no environment for a moment
+    return open(f"/proc/{told}/comm").read() != "sh\\n" and open(f"/proc/{told}/cmdline").read()
+wait_until(is_itself, "it to be what it is")
 look = census.take()
 print(json.dumps([[told], sorted(look.family(one.pid, one.tag)), sorted(look.of_runner("me") - {other.pid})]))
 child.kill(census.take().below(os.getpid()), signal.SIGKILL)
@@ -248,9 +256,41 @@ def test_who_is_left_behind_is_found_wherever_it_hides(program: str) -> None:
     assert of_runner == told
 
 
-def test_who_has_thrown_its_tag_away_is_found_by_nobodys_family() -> None:
+HIDES = "(env -i PATH=$PATH setsid sh -c 'echo $$; exec sleep 1000' &)"  # tells when it is hidden
+
+
+@marked
+def test_who_has_thrown_its_tag_away_has_its_mark_still() -> None:
+    told, family, of_runner = look_at(HIDES)
+    assert (family, of_runner) == (told, [])  # a mark does not tell for which runner
+
+
+def test_who_has_thrown_its_tag_and_its_mark_away_is_found_by_nobodys_family() -> None:
     """That is why at zap's own end everything below it goes."""
-    hides = "(env -i PATH=$PATH setsid sh -c 'echo $$; exec sleep 1000' &)"  # tells when it is hidden
-    told, family, of_runner = look_at(hides)
+    limits = f"import os, resource; resource.setrlimit({RLIMIT_LOCKS}, (5, 5)); "
+    told, family, of_runner = look_at(python(limits + f"os.execlp('sh', 'sh', '-c', {HIDES!r})"))
     assert (family, of_runner) == ([], [])
     assert told
+
+
+@marked
+def test_who_has_only_its_mark_is_found_by_whatever_asks_for_its_tag() -> None:
+    """One adopted orphan, as its runner sees it, which is us."""
+    env = {"PATH": os.environ["PATH"]}
+    one = child.spawn(["sleep", "1000"], cwd="/", env=env, has_tty=False, has_input=False, nonce="n", tag="me:s/j:1")
+    try:
+        pid = one.pid
+        look = Census([process(LEADER, ME, LEADER, LEADER), process(pid, ME), process(CHILD, pid)])
+        assert look.family(LEADER, "me:s/j:1") == look.strays("me:s/j:1", []) == {pid, CHILD}
+        assert look.of_tags(["me:s/j:1"]) == {pid, CHILD}
+        families = look.families({"one": (LEADER, "me:s/j:1"), "other": (GONE, "me:s/j:10"), "none": (GONE, "")})
+        assert {name: {one.pid for one in family} for name, family in families.items()} == {
+            "one": {LEADER, pid, CHILD},
+            "other": set(),
+            "none": set(),
+        }
+        for tag in ("me:s/j:10", ""):
+            assert look.family(LEADER, tag) == look.strays(tag, []) == look.of_tags([tag]) == set()
+    finally:
+        one.signal_group(signal.SIGKILL)
+        one.close()

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import json
 import os
+import resource
 import select
 import signal
 import subprocess
@@ -16,7 +18,7 @@ from tests.conftest import belongings
 from tests.programs import CAT, EXIT_7, HOLDS_PIPE, IGNORES_TERM, PRINTS_AND_DIES, PROMPTS, python
 from tests.zap import DEADLINE, is_alive, wait_until
 from zap import child, script
-from zap.child import COLUMNS, ROWS, Child
+from zap.child import COLUMNS, MARKED, ROWS, Child
 from zap.events import Status
 
 TAG = "runner:s/j:1"
@@ -197,6 +199,31 @@ def test_what_is_typed_arrives(spawn: Spawn, has_tty: bool) -> None:
     one = spawn("read word; echo got $word; sleep 1000", has_tty, has_input=True)
     assert one.write(b"hello\n") == 6
     assert b"got hello\n" in said(one.out_fd, lambda text: b"got hello" in text and text.endswith(b"\n"))
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="elsewhere it is another limit")
+@pytest.mark.parametrize("hard", [resource.RLIM_INFINITY, MARKED * 2, MARKED, 5])
+def test_whoever_descends_from_it_has_its_mark_and_nobody_else_where_there_is_room_for_one(hard: int) -> None:
+    program = """
+import json, resource, select, sys
+from zap import child
+if int(sys.argv[1]) != resource.RLIM_INFINITY:
+    resource.setrlimit(child.RLIMIT_LOCKS, (3, int(sys.argv[1])))
+before = resource.getrlimit(child.RLIMIT_LOCKS)
+tells = "import json, resource; print(json.dumps(resource.getrlimit(10)))"
+argv = ["/bin/sh", "-c", '(setsid "$@"); exit 0', "sh", sys.executable, "-I", "-S", "-c", tells]
+one = child.spawn(argv, cwd="/", env={}, has_tty=False, has_input=False, nonce="n", tag="me:s/j:1")
+after = resource.getrlimit(child.RLIMIT_LOCKS)
+select.select([one.end_fd], [], [])
+print(json.dumps([before, after, json.loads(open(one.out_fd, closefd=False).read())]))
+one.close()
+"""
+    done = subprocess.run([sys.executable, "-c", program, str(hard)], capture_output=True, text=True, timeout=DEADLINE)
+    assert not done.stderr, done.stderr
+    before, after, told = json.loads(done.stdout)
+    assert after == before
+    assert told == [child.mark("me:s/j:1") if hard not in (5, MARKED) else before[0], before[1]]
+    assert child.mark("me:s/j:1") != child.mark("me:s/j:2")
 
 
 def test_without_input_there_is_nothing_to_type_into(spawn: Spawn) -> None:

@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
+import errno
 import os
-from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
-from typing import NamedTuple
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
+from typing import NamedTuple, TypeVar
+
+from zap import child
 
 TICKS = os.sysconf("SC_CLK_TCK")  # in a second; what the kernel counts time in, proc(5)
 PAGE = os.sysconf("SC_PAGE_SIZE")
 COMMAND_MOST = 4096  # bytes that are read of a command line, which may have megabytes
+
+T = TypeVar("T")
 
 
 class Process(NamedTuple):
@@ -62,7 +67,7 @@ class Census:
         self._groups = self._index(lambda process: process.group)
         self._sessions = self._index(lambda process: process.session)
         self._tags: dict[int, str] = {}
-        self._adopted: dict[int, dict[str, list[int]]] = {}
+        self._adopted: dict[int, dict[str | int, list[int]]] = {}
 
     def has(self, process: Process) -> bool:
         """Whether it is the same one that another look has seen, and not a later one of that pid."""
@@ -76,7 +81,7 @@ class Census:
     def family(self, leader: int, tag: str, known: Iterable[int] = ()) -> set[int]:
         """Everyone alive who belongs to a job's child, itself not counted; `known` are of it, whatever else is so.
 
-        That is by group, by session, by descent from those and, for who was re-parented, by the tag.
+        That is by group, by session, by descent from those and, for who was re-parented, by the tag or its mark.
         """
         return self._alive(self._household(leader, [*self._tagged(leader, tag), *known]) - {leader})
 
@@ -90,12 +95,9 @@ class Census:
         Asking for all at once spares reading the leaders' own tags, which costs as much as `take` does.
         """
         known = {leader for leader, _ in leaders.values()}
-        adopted: dict[str, list[int]] = {}
-        for home in set().union(*map(self._homes_of, known)):
-            for tag, pids in self._by_tag(home, known).items():
-                adopted.setdefault(tag, []).extend(pids)
+        adopted = [self._by_sign(home, known) for home in set().union(*map(self._homes_of, known))]
         return {
-            name: [self.processes[pid] for pid in self._household(leader, adopted.get(tag, ()) if tag else ())]
+            name: [self.processes[pid] for pid in self._household(leader, _signed(adopted, tag))]
             for name, (leader, tag) in leaders.items()
         }
 
@@ -114,7 +116,7 @@ class Census:
             if process := left.pop(pid, None):
                 use = process.cpu + process.reaped, process.memory
                 members.append(Member(depth, pid, process.parent, process.state, *use, _read_command(pid)))
-                queue += [(child, depth + 1) for child in reversed(self._below.get(pid, ()))]
+                queue += [(inner, depth + 1) for inner in reversed(self._below.get(pid, ()))]
         return members
 
     def job(self, pid: int) -> str:
@@ -144,7 +146,8 @@ class Census:
 
     def of_tags(self, tags: Collection[str]) -> set[int]:
         """Those of them who were started with one of these, everyone of their groups and sessions, and below those."""
-        mine = [pid for pid in self.of_homes() if self._tag(pid) in tags]
+        signs = {sign for tag in tags for sign in _signs(tag)}
+        mine = [pid for pid in self.of_homes() if self._sign(pid) in signs]
         others = [pid for one in mine for pid in (*self._groups.get(one, ()), *self._sessions.get(one, ()))]
         return self._alive(self._descendants([*mine, *others]))
 
@@ -176,17 +179,17 @@ class Census:
         return self._homes | {process.parent} if process else self._homes
 
     def _tagged(self, leader: int, tag: str) -> Iterator[int]:
-        for home in self._homes_of(leader):
-            if home not in self._adopted:
-                self._adopted[home] = self._by_tag(home, known=())
-            yield from self._adopted[home].get(tag, ()) if tag else ()
+        homes = self._homes_of(leader)
+        for home in homes - self._adopted.keys():
+            self._adopted[home] = self._by_sign(home, known=())
+        return _signed([self._adopted[home] for home in homes], tag)
 
-    def _by_tag(self, home: int, known: Collection[int]) -> dict[str, list[int]]:
-        """Its children but those known, by their tag: among them are the ones that were re-parented to it."""
-        index: dict[str, list[int]] = {}
+    def _by_sign(self, home: int, known: Collection[int]) -> dict[str | int, list[int]]:
+        """Its children but those known, by their sign: among them are the ones that were re-parented to it."""
+        index: dict[str | int, list[int]] = {}
         for pid in self._below.get(home, ()):
             if pid not in known:
-                index.setdefault(self._tag(pid), []).append(pid)
+                index.setdefault(self._sign(pid), []).append(pid)
         return index
 
     def _household(self, leader: int, adopted: Iterable[int]) -> set[int]:
@@ -214,6 +217,10 @@ class Census:
             self._tags[pid] = _read_tag(pid)
         return self._tags[pid]
 
+    def _sign(self, pid: int) -> str | int:
+        """By what it is known whose it is: its tag, or for who lives and shows none, its mark (`child.mark`)."""
+        return self._tag(pid) or (0 if self.processes[pid].has_ended else _read_mark(pid))
+
 
 def take(homes: Iterable[int] = ()) -> Census:
     """Everyone, now. Costs 15 to 30 µs a process, most of them the kernel's; one pass serves all jobs."""
@@ -223,7 +230,7 @@ def take(homes: Iterable[int] = ()) -> Census:
 def processes() -> Iterator[Process]:
     """Those that are there now, each as it is when its turn comes."""
     try:
-        pids = [int(entry) for entry in os.listdir("/proc") if entry.isdigit()]
+        pids = [int(entry) for entry in _with_reserve(os.listdir, "/proc") if entry.isdigit()]
     except FileNotFoundError:
         return iter(_without_proc())
     return filter(None, map(_read, pids))
@@ -232,15 +239,9 @@ def processes() -> Iterator[Process]:
 def _read(pid: int) -> Process | None:
     """None for a process that has gone since the listing."""
     try:
-        fd = os.open(f"/proc/{pid}/stat", os.O_RDONLY)
+        text = _with_reserve(_read_stat, f"/proc/{pid}/stat")
     except OSError:
         return None
-    try:
-        text = os.read(fd, 1024)
-    except OSError:
-        return None
-    finally:
-        os.close(fd)
     # proc(5): pid (comm) state ppid pgrp session …; the name may hold spaces and parentheses.
     of = text[text.rindex(b")") + 2 :].split(b" ", 22)
     cpu, reaped = int(of[11]) + int(of[12]), int(of[13]) + int(of[14])  # utime and stime, cutime and cstime
@@ -249,16 +250,72 @@ def _read(pid: int) -> Process | None:
     return Process(pid, int(of[1]), int(of[2]), int(of[3]), of[0].decode(), cpu / TICKS, reaped / TICKS, start, memory)
 
 
+def _signs(tag: str) -> tuple[str | int, ...]:
+    """By what they are known who were started with this tag; no tag is nobody's."""
+    return (tag, child.mark(tag)) if tag else ()
+
+
+def _signed(adopted: Iterable[Mapping[str | int, Sequence[int]]], tag: str) -> Iterator[int]:
+    """Those of all that were adopted, by their signs, who were started with this tag."""
+    return (pid for index in adopted for sign in _signs(tag) for pid in index.get(sign, ()))
+
+
 def _read_tag(pid: int) -> str:
     try:
-        with open(f"/proc/{pid}/environ", "rb") as file:
-            text = file.read()
+        text = _with_reserve(_read_file, f"/proc/{pid}/environ")
     except OSError:
         return ""
     for entry in text.split(b"\0"):
         if entry.startswith(b"ZAP_RUN="):
             return entry[8:].decode(errors="replace")
     return ""
+
+
+def _read_mark(pid: int) -> int:
+    """Anything else than a mark for who has none; 0 where nobody tells (proc_pid_limits(5))."""
+    try:
+        words = _with_reserve(_read_file, f"/proc/{pid}/limits").partition(b"Max file locks ")[2].split(maxsplit=1)
+    except OSError:
+        return 0
+    return int(words[0]) if words and words[0].isdigit() else 0  # else it is unlimited
+
+
+def _read_stat(path: str) -> bytes:
+    fd = os.open(path, os.O_RDONLY)
+    try:
+        return os.read(fd, 1024)
+    finally:
+        os.close(fd)
+
+
+def _read_file(path: str) -> bytes:
+    with open(path, "rb") as file:
+        return file.read()
+
+
+def _keep_back() -> list[int]:
+    """A descriptor for looks, which must see everyone also when all others are in use; none where they are already."""
+    try:
+        return [os.open(os.devnull, os.O_RDONLY | os.O_CLOEXEC)]
+    except OSError:
+        return []
+
+
+_reserve = _keep_back()
+
+
+def _with_reserve(look: Callable[[str], T], path: str) -> T:
+    """What a look says, which needs one descriptor at a time."""
+    try:
+        return look(path)
+    except OSError as error:
+        if error.errno != errno.EMFILE or not _reserve:
+            raise
+    os.close(_reserve.pop())
+    try:
+        return look(path)
+    finally:
+        _reserve.extend(_keep_back())
 
 
 def _read_command(pid: int) -> str:

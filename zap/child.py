@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 import contextlib
+import errno
 import fcntl
 import os
 import resource
 import signal
 import struct
 import subprocess
+import sys
 import termios
 import time
-from collections.abc import Iterable, Mapping, Sequence
+import zlib
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Literal
 
 from zap.events import Status
@@ -21,6 +24,8 @@ FILES_PER_CHILD = 8  # two streams, an input, a pidfd, and the same again for a 
 FILES_OF_OURS = 64
 CAN_HAND_OVER = all(hasattr(os, name) for name in ("splice", "memfd_create", "pidfd_open"))  # to another runner: Linux
 PR_SET_CHILD_SUBREAPER = 36  # prctl(2)
+RLIMIT_LOCKS = 10  # getrlimit(2); Python has no name for it
+MARKED = 1 << 40  # file locks, with a tag's own number: more than anybody else would ask for
 
 
 Output = Literal["out", "err"]
@@ -145,13 +150,16 @@ def spawn(
     ours: list[int] = []
     try:
         if has_tty:
-            for _ in range(2):
-                master, slave = os.openpty()
-                opened += [master, slave]
-                _set_size(slave, ROWS, COLUMNS)
-                ours.append(master)
-            out, err = opened[1], opened[3]
-            argv = [*argv, os.ttyname(out)]
+            try:
+                for _ in range(2):
+                    master, slave = os.openpty()
+                    opened += [master, slave]
+                    _set_size(slave, ROWS, COLUMNS)
+                    ours.append(master)
+                out, err = opened[1], opened[3]
+                argv = [*argv, os.ttyname(out)]
+            except OSError as error:
+                raise _no_terminal(error) from None
             stdin, in_fd = out, ours[0]
         else:
             for _ in range(2):
@@ -164,9 +172,10 @@ def spawn(
                 stdin, in_fd = os.pipe()
                 opened += [stdin, in_fd]
                 ours.append(in_fd)
-        popen = subprocess.Popen(
-            argv, stdin=stdin, stdout=out, stderr=err, cwd=cwd, env=env, start_new_session=True, close_fds=True
-        )
+        with _marking(tag):
+            popen = subprocess.Popen(
+                argv, stdin=stdin, stdout=out, stderr=err, cwd=cwd, env=env, start_new_session=True, close_fds=True
+            )
     except BaseException:
         for fd in opened:
             os.close(fd)
@@ -191,6 +200,15 @@ def inherited(pid: int, fds: Sequence[int], nonce: str, tag: str, born: float, h
     out_fd, err_fd, *typed, end_fd = fds
     in_fd = out_fd if has_tty else typed[0] if typed else None
     return Child(None, pid, (in_fd, out_fd, err_fd), end_fd, nonce, tag, born)
+
+
+def mark(tag: str) -> int:
+    """What tells whose a process is that has overwritten its environment, as those do that rename themselves.
+
+    It is the soft limit of file locks that `spawn` gives a child, and that all its descendants inherit, whatever they
+    do. No kernel since 2.4.25 looks at that limit (getrlimit(2), RLIMIT_LOCKS), and anybody may read it.
+    """
+    return MARKED | zlib.crc32(tag.encode(errors="surrogateescape"))
 
 
 def identity(pid: int) -> str:
@@ -349,8 +367,35 @@ def name(signal_number: int) -> str:
         return f"RT{signal_number - signal.SIGRTMIN}"
 
 
+@contextlib.contextmanager
+def _marking(tag: str) -> Iterator[None]:
+    """Whoever is born within carries the tag's mark. Where the hard limit is too low, and elsewhere than on Linux,
+    where that number is of another limit, it has none: then it is known by its tag alone.
+    """
+    before = None
+    if sys.platform == "linux":
+        with contextlib.suppress(OSError, ValueError):
+            before = resource.getrlimit(RLIMIT_LOCKS)
+            resource.setrlimit(RLIMIT_LOCKS, (mark(tag), before[1]))
+    try:
+        yield
+    finally:
+        if before:
+            resource.setrlimit(RLIMIT_LOCKS, before)
+
+
 def _set_size(fd: int, rows: int, columns: int) -> None:
     fcntl.ioctl(fd, termios.TIOCSWINSZ, struct.pack("HHHH", rows, columns, 0, 0))
+
+
+def _no_terminal(error: OSError) -> OSError:
+    """In words: for the system, a terminal more than there may be is space that is not left on a device."""
+    if error.errno in (errno.EMFILE, errno.ENFILE, errno.ENOMEM):
+        return error
+    why = f"/dev/ptmx and /dev/pts are not as they should be ({error.strerror})"
+    if error.errno == errno.ENOSPC:
+        why = "as many are in use as the system allows, which is what `sysctl kernel.pty.max` says"
+    return OSError(error.errno, f"no terminal can be had: {why}; with `tty: false` it needs none")
 
 
 def _watch_end(pid: int) -> int:

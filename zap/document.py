@@ -106,7 +106,7 @@ def parse(content: bytes, file: str) -> Document:
         return document
     document._lines = text.splitlines()
     try:
-        if _may_be_deep(text) and _depth(text) > _DEPTH:
+        if _may_be_deep(text) and _is_deep(text):
             document.add((0, 0), f"nested more than {_DEPTH} levels deep")
             return document
         root = yaml.compose(text, Loader=_Loader)
@@ -246,12 +246,14 @@ def _may_be_deep(text: str) -> bool:
     return flow + max(map(len, text.splitlines()), default=0) > _DEEP_AT_MOST
 
 
-def _depth(text: str) -> int:
-    deepest = depth = 0
+def _is_deep(text: str) -> bool:
+    """Reads no further than that takes: each `[` costs as much as there are already."""
+    depth = 0
     for event in yaml.parse(text, Loader=_Loader):
         if isinstance(event, yaml.CollectionStartEvent):
             depth += 1
-            deepest = max(deepest, depth)
+            if depth > _DEPTH:
+                return True
         elif isinstance(event, yaml.CollectionEndEvent):
             depth -= 1
-    return deepest
+    return False

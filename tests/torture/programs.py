@@ -99,17 +99,24 @@ def flees_when_asked() -> None:
 
 
 def hides() -> None:
-    """In another session, under another name, without arguments and environment; its parent ends when it is asked."""
+    """In another session, under another name, without arguments, environment and mark (`child.mark`); its parent ends
+    when it is asked.
+    """
+    import resource
+
     if os.fork() == 0:
         refuse()
         os.setsid()
         hide()
+        resource.setrlimit(10, (0, 0))
         stay()
     stay()
 
 
 def hides_for_good() -> None:
-    """As `hides`, and from the beginning it has no parent of ours any more."""
+    """From the beginning it has no parent of ours any more, and nothing but its mark tells whose it is: as with nginx,
+    which is a daemon and writes its title over its environment.
+    """
     if os.fork() == 0:
         refuse()
         leave()
