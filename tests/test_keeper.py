@@ -311,6 +311,27 @@ def test_there_is_a_keeper_again(zap: Zap) -> None:
     down(zap)
 
 
+def test_how_a_job_ended_that_is_nobodys_child_any_more_is_what_its_shell_has_told(zap: Zap) -> None:
+    """First the runner that has started it is killed, and then the keeper that has inherited it."""
+    told = "{commands: ['while [ ! -e go ]; do sleep 0.02; done', sh -c 'exit 6'], restart: never}"
+    up(zap, f"{ENDS}    told: {told}\n", "--no-wait")
+    kill_runner(zap)
+    old = keeper(zap)
+    os.kill(old, signal.SIGKILL)
+    wait_until(lambda: keeper(zap) not in (old, 1), "another keeper")
+    (zap.folder / "go").touch()
+    wait_until(lambda: {row["state"] for row in rows(zap).values()} == {"failed"}, "the jobs to end")
+    unseen = {"code": 127, "cause": "unseen"}  # a shell that is killed, or leaves by `exit`, tells nothing
+    assert {job: row["exit"] for job, row in rows(zap).items()} == {
+        "s/told": {"code": 6},
+        "s/code": unseen,
+        "s/signal": unseen,
+    }
+    done = zap.run("ps")
+    assert "nobody saw how" in done.stdout, done
+    down(zap)
+
+
 # Both are killed.
 
 

@@ -35,18 +35,21 @@ class State(StrEnum):
 class Status(NamedTuple):
     """How a process ended: by an exit code (0–255), or killed by a signal (its name without SIG).
 
-    `cause` is `memory` where the kernel has killed it, or one of its family, because the job's memory was used up.
+    `cause` is `memory` where the kernel has killed it, or one of its family, because the job's memory was used up. It
+    is `unseen`, and the code 127, when whoever could have been told of it was killed.
     """
 
     code: int | None = None
     signal: str | None = None
-    cause: Literal["memory"] | None = None
+    cause: Literal["memory", "unseen"] | None = None
 
     @property
     def is_out_of_memory(self) -> bool:
         return self.cause == "memory"
 
     def __str__(self) -> str:
+        if self.cause == "unseen":
+            return "an end that nobody saw"
         told = f"exit {self.code}" if self.signal is None else f"killed by {self.signal}"
         return f"out of memory ({told})" if self.is_out_of_memory else told
 

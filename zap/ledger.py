@@ -259,6 +259,7 @@ class Ledger:
             spawned=seat.spawned,
             command=seat.command,
             command_since=seat.command_since,
+            code=seat.code,
             folder=seat.folder,
             asking=tuple(map(memory.kept_call, seat.asking.values())),
             remedy=(memory.kept_call(seat.remedy[0]), seat.remedy[1]) if seat.remedy else None,

@@ -77,6 +77,7 @@ class KeptSeat(NamedTuple):
     spawned: float = 0.0
     command: int = 0
     command_since: float | None = None
+    code: int | None = None
     folder: str = ""
     asking: tuple[KeptCall, ...] = ()
     remedy: tuple[KeptCall, Filled] | None = None

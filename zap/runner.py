@@ -872,7 +872,7 @@ class Runner:
         if mark.is_end:
             self._end_command(seat, Status(code=mark.value))
         elif 1 <= mark.number <= len(job.commands):
-            seat.command, seat.command_since = mark.number, now
+            seat.command, seat.command_since, seat.code = mark.number, now, None
             seat.folder = mark.folder or job.cwd
             text = job.commands[mark.number - 1].text
             self._say(seat, events.CommandStarted(job.name, epoch, mark.number, text, mark.line))
@@ -881,6 +881,7 @@ class Runner:
         if seat.command_since is not None:
             seconds = self._loop.time() - seat.command_since
             seat.command_since = None
+            seat.code = status.code
             self._say(seat, events.CommandEnded(seat.job.name, seat.run.epoch, seat.command, status, seconds))
 
     def _answer(self, seat: Seat, answer: Answer) -> None:
@@ -1004,6 +1005,8 @@ class Runner:
         seat.has_ended = True
         self._release(seat)
         self._drain(seat, dead)
+        if status.cause == "unseen" and seat.code is not None:
+            status = Status(code=seat.code)
         has_left = self._reaper.has_family(dead, self._members(seat))
         group = self._group(seat)
         if group and status.code not in seat.job.success_codes and group.kills_by_memory():
@@ -1352,6 +1355,7 @@ class Runner:
         self._log_again(seat, stream.written)
         seat.has_ended, seat.spawned, seat.folder, seat.size = kept.has_ended, kept.spawned, kept.folder, kept.size
         seat.command, seat.command_since = kept.command, kept.command_since
+        seat.code = kept.code
         seat.told, seat.was_open, seat.spoke = stream.told, stream.was_open, stream.spoke
         seat.asking = {call.fixup.name: memory.call_of(call) for call in kept.asking}
         seat.remedy = (memory.call_of(kept.remedy[0]), kept.remedy[1]) if kept.remedy else None
@@ -1394,7 +1398,9 @@ class Runner:
             case State.STOPPING if run.is_busy and not is_doing:
                 self._carry_out(seat, machine.Tidy())
             case State.RUNNING | State.READY | State.STOPPING if seat.child is None and not run.is_busy:
-                self._step(seat, machine.Exited(run.epoch, Status(code=127)))  # the keeper did not have it
+                self._step(
+                    seat, machine.Exited(run.epoch, Status(code=127, cause="unseen"))
+                )  # the keeper did not have it
         for born, task in [(seat.child, None), *((task.child, task) for task in seat.tasks)]:
             if born and born.pid in self._endings:
                 born.ending = _ending(*self._endings[born.pid])
@@ -1498,10 +1504,9 @@ def _numbered(kept: KeptChild, seat: Seat, task: Task | None) -> dict[int, tuple
 
 
 def _ending(code: int | None, signal: int | None) -> Status:
-    """As the shell says of what nobody knows: 127."""
     if signal is not None:
         return Status(signal=child.name(signal))
-    return Status(code=127 if code is None else code)
+    return Status(code=127, cause="unseen") if code is None else Status(code=code)
 
 
 def _failed_part(filled: Filled, ended: Sequence[Mark]) -> str:

@@ -52,6 +52,7 @@ class Seat:
         self.spawned = 0.0
         self.command = 0  # the running command, or the last one
         self.command_since: float | None = None
+        self.code: int | None = None  # with which the last command ended, as its shell has told
         self.folder = job.cwd  # where that command began
         self.remedy: tuple[Call, Filled] | None = None  # what the fixup that the machine knows of will run
         self.tasks: list[Task] = []

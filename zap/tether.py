@@ -45,6 +45,7 @@ class Tether:
         self.argv = list(argv)
         self._plan = plan
         self._line = line
+        line.set_inheritable(False)  # else the keeper that we may become has it, and so has every runner after that
         self._held: dict[str, tuple[dict[str, Plain], list[int]]] = {}
         self._is_cut = False
 

@@ -80,6 +80,6 @@ def uptime(row: Mapping[str, Plain], now: float) -> float:
 def ended(row: Mapping[str, Plain]) -> str:
     """How the last child did, if there was one."""
     status = row.get("exit", {})
-    if status.get("cause") == "memory":
-        return "out of memory"
+    if cause := status.get("cause"):
+        return {"memory": "out of memory", "unseen": "nobody saw how"}[cause]
     return f"killed by {status['signal']}" if "signal" in status else f"exit {status['code']}" if status else ""
