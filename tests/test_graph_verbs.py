@@ -142,6 +142,9 @@ def test_a_graph_of_what_runs_shows_how_each_job_is(still: Zap) -> None:
         "✓ more/alone",
     ]
     assert said(still, "graph", "store", "--color", "always") == "\x1b[32m●\x1b[0m db/store\n"
+    said(still, "pause", "store")
+    assert said(still, "graph", "store") == "⏸ db/store\n"
+    said(still, "resume", "store")
     assert [(item["job"], item["state"]) for item in told(still, "graph", "seed")] == [
         *(("db/store", "ready"), ("db/seed", "done")),
     ]

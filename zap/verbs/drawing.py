@@ -17,14 +17,13 @@ def show(plan: Plan, rows: Mapping[str, Mapping[str, Plain]], arguments: argpars
     named = among([job.name for job in plan.jobs], arguments.names)
     shown = graph.reach({job.name: [need.job for need in job.needs] for job in plan.jobs}, named)
     jobs = [job for job in plan.jobs if job.name in shown]
-    states = {job.name: rows[job.name]["state"] for job in jobs if job.name in rows}
     if arguments.json:
         for job in jobs:
             told = {"job": job.name, "needs": wire.to_plain(job.needs)}
-            reach.tell(told | ({"state": states[job.name]} if job.name in states else {}))
+            reach.tell(told | ({"state": rows[job.name]["state"]} if job.name in rows else {}))
         return 0
     has_colour = usage.has_colour(arguments.color)
-    signs = {job: _sign(state, has_colour) for job, state in states.items()}
+    signs = {job.name: _sign(ps.shown_state(rows[job.name]), has_colour) for job in jobs if job.name in rows}
     for line in chart.draw(jobs, arguments.format, signs):
         print(line)
     return 0

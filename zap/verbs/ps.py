@@ -53,7 +53,7 @@ def run(arguments: argparse.Namespace) -> int:
 
 
 def cells(row: Mapping[str, Plain], now: float) -> list[Cell | str]:
-    state = "paused" if row["is_paused"] else row["state"]
+    state = shown_state(row)
     sign, colour = SIGNS[state]
     lives = bool(row["pid"])
     others = [*(lack["job"] for lack in row["lacks"]), *row["leavers"]]
@@ -70,6 +70,10 @@ def cells(row: Mapping[str, Plain], now: float) -> list[Cell | str]:
         f"{row['pid']}" if lives else "",
         reach.shown("; ".join(filter(None, why))),
     ]
+
+
+def shown_state(row: Mapping[str, Plain]) -> str:
+    return "paused" if row["is_paused"] else str(row["state"])
 
 
 def uptime(row: Mapping[str, Plain], now: float) -> float:
