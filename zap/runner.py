@@ -999,8 +999,7 @@ class Runner:
         status = dead.status()
         if status is None or seat.child is not dead or seat.has_ended:
             return
-        if self._estate and self._estate.inbox.is_half_full:  # what it still says has to find room
-            self._ledger.commit()
+        self._find_room()
         self._loop.remove_reader(dead.end_fd)
         seat.has_ended = True
         self._release(seat)
@@ -1022,6 +1021,11 @@ class Runner:
         else:
             self._let_go(seat, dead)
         self._step(seat, machine.Exited(epoch, status, has_left, at, call))
+
+    def _find_room(self) -> None:
+        """For what somebody who has ended still says: many may do so in one turn. Before anything of it is known."""
+        if self._estate and self._estate.inbox.is_half_full:
+            self._ledger.commit()
 
     def _drain(self, seat: Seat, dead: child.Child) -> None:
         now = time.time()
@@ -1046,6 +1050,7 @@ class Runner:
         if self._reaper.has_family(dead, self._members(seat)):
             self._loop.call_later(LOOK_AGAIN, self._look_after, seat, dead)
             return
+        self._find_room()
         self._drain(seat, dead)
         self._let_go(seat, dead)
         self._step(seat, machine.Emptied(seat.run.epoch))
@@ -1235,6 +1240,7 @@ class Runner:
         status = task.child.status()
         if status is None or task not in seat.tasks:
             return
+        self._find_room()
         self._loop.remove_reader(task.child.end_fd)
         now = time.time()
         for fd, source in task.child.outputs:
