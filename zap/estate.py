@@ -78,7 +78,7 @@ class Estate:
 
     # What the keeper holds for jobs.
 
-    def store(self, name: str, buffer: Buffer, place: tuple[int, ...] | None = None) -> Store:
+    def store(self, name: str, buffer: Buffer, place: tuple[int, int, int] | None = None) -> Store:
         """Of a job's buffer; with a place, the one that was kept, which fills it."""
         if place:
             kept = Place(*place)

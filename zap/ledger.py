@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from zap.flock import Flock
     from zap.journal import Journal
     from zap.memory import KeptChild
+    from zap.plan import Job
     from zap.seat import Seat, Task
     from zap.store import Store
 
@@ -71,6 +72,7 @@ class Ledger:
         self._heard: set[Seat] = set()  # so their output,
         self._news: list[bytes] = []  # and events
         self._gone: list[str] = []
+        self._settings: dict[str, Job] = {}  # by job, those that are written down
         self._is_whole_new = True
         self._is_due = False
         self._lines: deque[bytes] = deque(maxlen=memory.MOST_EVENTS)
@@ -113,7 +115,7 @@ class Ledger:
 
     # Whose lines are kept.
 
-    def keep(self, name: str, buffer: Buffer, place: tuple[int, ...] | None = None) -> None:
+    def keep(self, name: str, buffer: Buffer, place: tuple[int, int, int] | None = None) -> None:
         """From now on. With a place, those that were kept are in the buffer again. Before the seat's first turn."""
         if self._estate is None:
             return
@@ -132,6 +134,7 @@ class Ledger:
         if self._estate and (store := self._stores.pop(seat.name, None)):
             self._estate.drop_store(seat.name, store)
         self._gone.append(seat.name)
+        self._settings.pop(seat.name, None)
 
     def restore(self, events: Iterable[Event]) -> None:
         """After somebody else's `commit`: all of it is written down anew."""
@@ -180,19 +183,23 @@ class Ledger:
             if name in self._stores:
                 self._stores[name].write()
         self._lines += self._news
+        changed = [seat for seat in self._changed if self._seats.get(seat.name) is seat]
+        heard = [seat for seat in self._heard if self._seats.get(seat.name) is seat]
         record = memory.record(
             last=self._bus.last,
             turn=estate.inbox.turn,
             log=self._place(LOG),
             written=self._log.last,
             whole=self._whole() if self._is_whole_new or is_full else None,
-            seats={seat.name: self._kept_seat(seat) for seat in self._changed if seat.name in self._seats},
-            streams={seat.name: self._kept_stream(seat) for seat in self._heard if seat.name in self._seats},
+            seats={seat.name: self._kept_seat(seat) for seat in changed},
+            settled={seat.name for seat in changed if not is_full and self._settings.get(seat.name) is seat.job},
+            streams={seat.name: self._kept_stream(seat) for seat in heard},
             gone=self._gone,
             rows={name: self._row(seat) for name, seat in self._seats.items()} if is_full else None,
             events=self._lines if is_full else self._news,
         )
         estate.write(record, is_full)
+        self._settings |= {seat.name: seat.job for seat in changed}
 
     def _clear(self) -> None:
         self._changed.clear()
@@ -245,8 +252,8 @@ class Ledger:
 
     # How it is said.
 
-    def _place(self, name: str) -> tuple[int, ...]:
-        return self._stores[name].place if name in self._stores else ()
+    def _place(self, name: str) -> tuple[int, int, int]:
+        return self._stores[name].place if name in self._stores else memory.NOWHERE
 
     def _kept_seat(self, seat: Seat) -> KeptSeat:
         return KeptSeat(

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 from collections import deque
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Container, Iterable, Mapping, Sequence
 from typing import Literal, NamedTuple
 
 from zap import flock, wire
@@ -20,6 +20,7 @@ from zap.plan import Fixup, Job, Plan
 from zap.script import Mark
 
 MOST_EVENTS = 1000  # that the next runner can tell of
+NOWHERE = (0, 0, 0)  # the place of a store that there is not
 
 
 class KeptChild(NamedTuple):
@@ -96,7 +97,7 @@ class KeptStream(NamedTuple):
     command the next lines of its streams belong.
     """
 
-    place: tuple[int, ...] = ()
+    place: tuple[int, int, int] = NOWHERE
     told: int = 0
     was_open: bool = False
     spoke: float = 0.0
@@ -134,7 +135,7 @@ class Known(NamedTuple):
     events: list[Event]
     last: int
     turn: int
-    log: tuple[int, ...]
+    log: tuple[int, int, int]
     written: int
 
 
@@ -142,21 +143,25 @@ def record(
     *,
     last: int,
     turn: int,
-    log: tuple[int, ...],
+    log: tuple[int, int, int],
     written: int,
     whole: Whole | None = None,
     seats: Mapping[str, KeptSeat] | None = None,
+    settled: Container[str] = (),
     streams: Mapping[str, KeptStream] | None = None,
     gone: Iterable[str] = (),
     rows: Mapping[str, Row] | None = None,
     events: Iterable[bytes] = (),
 ) -> bytes:
-    """One turn's. With `rows` it says everything, and what was written before it does not count any more."""
+    """One turn's. With `rows` it says everything, and what was written before it does not count any more.
+
+    The settings of those seats that are `settled` are as they were written before: they are most of a seat.
+    """
     told: dict[str, Plain] = {"last": last, "turn": turn, "log": log, "written": written}
     if whole:
         told["whole"] = wire.to_plain(whole)
     if seats:
-        told["seats"] = {name: wire.to_plain(seat) for name, seat in seats.items()}
+        told["seats"] = {name: _plain_seat(seat, name in settled) for name, seat in seats.items()}
     if streams:
         told["streams"] = {name: list(stream) for name, stream in streams.items()}
     if gone:
@@ -188,7 +193,8 @@ def read(records: Iterable[bytes]) -> Known:
         for name in news.get("gone", ()):  # before the others: a job may have gone and come again within one turn
             seats.pop(name, None)
             streams.pop(name, None)
-        seats |= news.get("seats", {})
+        for name, seat in news.get("seats", {}).items():
+            seats[name] = seat if "job" in seat else seat | {"job": seats[name]["job"]}
         streams |= news.get("streams", {})
     board = Board(())
     board.rows |= {name: wire.reader_of(Row)(row) for name, row in rows.items()}
@@ -202,9 +208,20 @@ def read(records: Iterable[bytes]) -> Known:
         [wire.event_from_plain(json.loads(line)) for line in lines],
         told["last"],
         told["turn"],
-        tuple(told["log"]),
+        _three(told["log"]),
         told["written"],
     )
+
+
+def _three(numbers: Sequence[int]) -> tuple[int, int, int]:
+    one, two, three = numbers
+    return one, two, three
+
+
+def _plain_seat(seat: KeptSeat, is_settled: bool) -> Plain:
+    if not is_settled:
+        return wire.to_plain(seat)
+    return wire.to_plain(seat._replace(job=None))  # type: ignore[arg-type]
 
 
 def _read_stream(values: Sequence[Plain]) -> KeptStream:

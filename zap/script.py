@@ -61,13 +61,17 @@ def build(commands: Sequence[str], nonce: str, has_tty: bool, files: int | None 
     return "\n".join(lines)
 
 
+# Of anybody: to compile a pattern for each child takes longer than to look whose a mark is.
+_MARK = re.compile(rb"\x1b\]133;([CD]);(\w+);(\d{1,9});(\d{1,9});([^\x00-\x1f]*)\x07")
+
+
 class Reader:
     """Takes one stream's bytes in whatever pieces they come and gives them back without marks, the marks in order."""
 
-    __slots__ = ("_held", "_mark")
+    __slots__ = ("_held", "_nonce")
 
     def __init__(self, nonce: str) -> None:
-        self._mark = re.compile(rb"\x1b\]133;([CD]);%s;(\d{1,9});(\d{1,9});([^\x00-\x1f]*)\x07" % nonce.encode())
+        self._nonce = nonce.encode()
         self._held = b""
 
     @property
@@ -89,10 +93,12 @@ class Reader:
             return
         begin = 0
         if _START in data:
-            for match in self._mark.finditer(data):
+            for match in _MARK.finditer(data):
+                if match[2] != self._nonce:
+                    continue
                 if match.start() > begin:
                     yield data[begin : match.start()]
-                yield Mark(match[1] == b"D", int(match[2]), int(match[3]), match[4].decode(errors="surrogateescape"))
+                yield Mark(match[1] == b"D", int(match[3]), int(match[4]), match[5].decode(errors="surrogateescape"))
                 begin = match.end()
         end = self._end_of_certain(data, begin)
         self._held = data[end:]

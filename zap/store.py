@@ -105,20 +105,23 @@ class Store:
             self._gone = self.place.begin - self.place.begin % PAGE
 
     def _read(self) -> None:
-        at = self.place.begin
-        is_first = True
-        while at < self.place.end:
-            when, kind, length, last = _HEAD.unpack(os.pread(self.fd, _HEAD.size, at))
-            data = os.pread(self.fd, length, at + _HEAD.size)
-            if kind == _SNAPSHOT:
-                if is_first:
-                    told, _, begun = data.partition(b"\n")
-                    self._buffer.restore(json.loads(told), begun)
-                self._snapshots.append((at, last))
-                self._snapshot_end = at + _HEAD.size + length
-            elif kind == _CLEARED:
-                self._buffer.clear()
-            else:
-                self._buffer.take(Taken(data, when, kind))
-            is_first = False
-            at += _HEAD.size + length
+        begin, end = self.place.begin, self.place.end
+        if begin == end:
+            return
+        start = begin - begin % PAGE  # a map begins with a page
+        with mmap.mmap(self.fd, end - start, prot=mmap.PROT_READ, offset=start) as kept:
+            at = begin - start
+            while at < end - start:
+                when, kind, length, last = _HEAD.unpack_from(kept, at)
+                data = kept[at + _HEAD.size : at + _HEAD.size + length]
+                if kind == _SNAPSHOT:
+                    if at == begin - start:
+                        told, _, begun = data.partition(b"\n")
+                        self._buffer.restore(json.loads(told), begun)
+                    self._snapshots.append((start + at, last))
+                    self._snapshot_end = start + at + _HEAD.size + length
+                elif kind == _CLEARED:
+                    self._buffer.clear()
+                else:
+                    self._buffer.take(Taken(data, when, kind))
+                at += _HEAD.size + length
