@@ -82,7 +82,7 @@ BUILT_ON = {
     "cgroup": {"child"},
     "probe": {"census", "child"},
     "reaper": {"census", "child"},
-    "leftovers": {"census", "child"},
+    "leftovers": {"census", "cgroup", "child", "paths"},
     "tether": {"child", "keeper"},
     "intake": {"inbox"},
     "store": {"vault"},

@@ -4,15 +4,16 @@ from __future__ import annotations
 
 import json
 import os
+import signal
 import socket
 import subprocess
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from types import TracebackType
 from typing import Any
 
-from tests.zap import DEADLINE, Zap, wait_until
+from tests.zap import DEADLINE, Zap, wait_until, working_in
 from zap import address, dial, paths
 
 IDLE = """
@@ -36,6 +37,16 @@ def place(zap: Zap, path: Path) -> str:
 
 def children(pid: int) -> list[int]:
     return [int(child) for child in Path(f"/proc/{pid}/task/{pid}/children").read_text().split()]
+
+
+def end_all(folder: Path) -> dict[int, str]:
+    """Who has lived on in the folder, or below, and is ended now: what goes to the background is nobody's child."""
+    left = working_in(folder)
+    for _ in range(3):  # a keeper starts another runner
+        for pid in sorted(working_in(folder)):
+            with suppress(ProcessLookupError):
+                os.kill(pid, signal.SIGKILL)
+    return left
 
 
 class Served:

@@ -16,7 +16,7 @@ from typing import Any
 import pytest
 
 from tests.programs import IGNORES_TERM, SETSID_ESCAPES
-from tests.served import children, own_zap, place, serving
+from tests.served import children, end_all, own_zap, place, serving
 from tests.terminal import Terminal
 from tests.zap import DEADLINE, Zap, wait_until, working_in
 from zap import address, background, dial, paths
@@ -51,10 +51,7 @@ def zap(tmp_path: Path) -> Zap:
 def _nobody_is_left(tmp_path: Path) -> Iterator[None]:
     """What goes to the background is nobody's child, and would live on where a test has failed."""
     yield
-    left = working_in(tmp_path)
-    for pid in left:
-        os.kill(pid, signal.SIGKILL)
-    assert not left
+    assert not end_all(tmp_path)
 
 
 def runners(folder: Path) -> list[int]:

@@ -59,8 +59,13 @@ def find(folder: Path, mounts: str, places: str | None = None) -> Found:
 
 
 def groups_of_runners(found: Found, named: str = "") -> set[str]:
-    roots = {ability.root for ability in found if isinstance(ability, Ability) and ability.root}
-    return {f"{root}/{entry}" for root in roots for entry in os.listdir(root) if entry.startswith(f"zap-{named}")}
+    return {
+        f"{root}/{name}" for root in roots_of(found) for name in os.listdir(root) if name.startswith(f"zap-{named}")
+    }
+
+
+def roots_of(found: Found) -> set[str]:
+    return {ability.root for ability in found if isinstance(ability, Ability) and ability.root}
 
 
 # What is found.
@@ -270,6 +275,9 @@ def test_what_cannot_be_made_whole_is_not_made(children: Ward, found: Found) -> 
         Cgroup(folders).remove()
 
 
+# What is left of runners.
+
+
 @pytest.fixture
 def secluded(found: Found) -> Iterator[Found]:
     """Groups are made below one of ours, where no other runner's are."""
@@ -295,7 +303,16 @@ def test_what_runners_left_that_are_gone_is_swept_away(secluded: Found) -> None:
     kept = cgroup.make(secluded, cgroup.name(lives, "web/api", 1), Limits(pids=12))
     left = cgroup.make(secluded, cgroup.name(gone, "web/api", 1), Limits(pids=12))
     try:
-        assert cgroup.sweep(secluded, [lives]) == []
+        told = cgroup.groups(roots_of(secluded))
+        assert {runner: [group.job for group in groups] for runner, groups in told.items()} == {
+            lives: ["web/api"],
+            gone: ["web/api"],
+        }
+        assert {runner: set(groups[0].folders) for runner, groups in told.items()} == {
+            lives: set(kept),
+            gone: set(left),
+        }
+        cgroup.sweep(roots_of(secluded), lambda: [lives])
         assert all(map(os.path.exists, kept))
         assert not any(map(os.path.exists, left))
         assert not any(os.path.exists(os.path.dirname(folder)) for folder in left)
@@ -305,12 +322,56 @@ def test_what_runners_left_that_are_gone_is_swept_away(secluded: Found) -> None:
 
 
 @real_root
+def test_who_is_heard_of_only_after_a_while_is_not_swept_away(secluded: Found) -> None:
+    """Its job was on its way when it was asked for the first time."""
+    folders = cgroup.make(secluded, cgroup.name("a" * 12, "web/api", 1), Limits(pids=12))
+    told: list[list[str]] = [["a" * 12], []]
+    try:
+        cgroup.sweep(roots_of(secluded), told.pop)
+        assert not told
+        assert all(map(os.path.exists, folders))
+    finally:
+        Cgroup(folders).remove()
+
+
+@real_root
+def test_the_folder_of_a_runner_without_groups_is_swept_away_and_what_is_not_of_a_runner_stays(
+    secluded: Found,
+) -> None:
+    names = [f"zap-{'b' * 12}", "zap-andmore", f"other-{'b' * 12}"]
+    folders = [Path(root, name) for root in roots_of(secluded) for name in names]
+    for folder in folders:
+        folder.mkdir()
+    try:
+        cgroup.sweep(roots_of(secluded), list)
+        assert [folder.exists() for folder in folders] == [False, True, True] * len(roots_of(secluded))
+    finally:
+        for folder in folders:
+            if folder.exists():
+                folder.rmdir()
+
+
+@real_root
+def test_where_nobody_is_idle_nobody_is_asked_for(secluded: Found) -> None:
+    """For it takes a while to find out who lives."""
+    with ward() as children:
+        children.bear(job(SLEEPS, limits=Limits(pids=20)), secluded).line()
+        cgroup.sweep(roots_of(secluded), lambda: pytest.fail("it was asked"))
+        cgroup.sweep(["/nowhere"], lambda: pytest.fail("it was asked"))
+
+
+def test_groups_are_looked_for_where_they_are_made(found: Found) -> None:
+    assert roots_of(found) <= cgroup.roots()
+
+
+@real_root
 def test_who_was_left_standing_in_a_group_can_be_ended_though_frozen(secluded: Found) -> None:
     with ward() as children:
         born = children.bear(job(SLEEPS, limits=Limits(pids=20)), secluded)
         born.line()
         assert born.group.freeze()
-        [group] = cgroup.sweep(secluded, [])
+        cgroup.sweep(roots_of(secluded), list)
+        [[group]] = cgroup.groups(roots_of(secluded)).values()
         assert (set(group.folders), group.processes()) == (set(born.group.folders), {born.child.pid})
         assert group.kill()
         assert group.remove()

@@ -9,7 +9,6 @@ import contextlib
 import json
 import os
 import random
-import resource
 import shutil
 import stat
 import subprocess
@@ -22,6 +21,7 @@ from typing import Any
 
 import pytest
 
+from tests.disks import no_file_is_longer_than
 from tests.house import ROOT
 from tests.zap import DEADLINE, wait_until
 from zap import journal
@@ -38,6 +38,15 @@ def lines(first: int, last: int, size: int = 0) -> bytes:
 
 def numbers(folder: Path | str) -> list[int]:
     return [event["n"] for event in journal.read(str(folder))]
+
+
+def filled(opened: Open, monkeypatch: pytest.MonkeyPatch, last: int) -> Journal:
+    """With events up to this number, in files of ten."""
+    monkeypatch.setattr(journal, "SIZE", 1000)
+    log = opened()
+    for n in range(1, last + 1):
+        log.append(lines(n, n, size=100))
+    return log
 
 
 def inodes(folder: Path) -> list[int]:
@@ -205,10 +214,7 @@ def test_the_newest_come_from_the_end(opened: Open, tmp_path: Path, monkeypatch:
 def test_old_ones_are_kept_as_far_as_there_is_room(
     opened: Open, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(journal, "SIZE", 1000)
-    log = opened()
-    for n in range(1, 101):
-        log.append(lines(n, n, size=100))
+    log = filled(opened, monkeypatch, 100)
     assert numbers(tmp_path / "state") == list(range(61, 101))
     assert sorted(os.listdir(tmp_path / "state")) == [
         *("journal.1.jsonl", "journal.2.jsonl", "journal.3.jsonl", "journal.jsonl")
@@ -248,11 +254,7 @@ def test_who_is_killed_while_files_are_put_away_has_lost_nothing_but_the_oldest(
     opened: Open, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, killed_after: int
 ) -> None:
     """After so many renames."""
-    monkeypatch.setattr(journal, "SIZE", 1000)
-    log = opened()
-    for n in range(1, 41):
-        log.append(lines(n, n, size=100))
-    log.close()
+    filled(opened, monkeypatch, 40).close()
     renames = [("journal.2", "journal.3"), ("journal.1", "journal.2"), ("journal", "journal.1")]
     for old, new in renames[:killed_after]:
         (tmp_path / "state" / f"{old}.jsonl").rename(tmp_path / "state" / f"{new}.jsonl")
@@ -313,11 +315,7 @@ def test_a_journal_that_somebody_has_emptied_is_gone_on_with(
 def test_what_came_after_a_number_is_cut_off_wherever_it_is(
     opened: Open, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, after: int
 ) -> None:
-    monkeypatch.setattr(journal, "SIZE", 1000)
-    log = opened()
-    for n in range(1, 41):
-        log.append(lines(n, n, size=100))
-    log.close()
+    filled(opened, monkeypatch, 40).close()
     log = opened(after=after)
     last = min(after, 40)
     assert log.last == last
@@ -335,17 +333,6 @@ def test_lines_that_are_no_events_do_not_save_those_after_a_number(opened: Open,
 
 
 # Disks that are full, slow or gone.
-
-
-@contextlib.contextmanager
-def no_file_is_longer_than(size: int) -> Iterator[None]:
-    """As on a disk that is full then: a write is short, and the next one fails (setrlimit(2), RLIMIT_FSIZE)."""
-    before = resource.getrlimit(resource.RLIMIT_FSIZE)
-    resource.setrlimit(resource.RLIMIT_FSIZE, (size, before[1]))
-    try:
-        yield
-    finally:
-        resource.setrlimit(resource.RLIMIT_FSIZE, before)
 
 
 def test_a_write_that_is_short_leaves_no_torn_line(
@@ -554,10 +541,7 @@ def test_what_was_written_is_on_the_disk_within_a_second(
 ) -> None:
     """And so are files that were put away, and the folder."""
     disk = Disk(monkeypatch)
-    monkeypatch.setattr(journal, "SIZE", 1000)
-    log = opened()
-    for n in range(1, 31):
-        log.append(lines(n, n, size=100))
+    filled(opened, monkeypatch, 30)
     state = tmp_path / "state"
     wait_until(lambda: disk.kept >= {*inodes(state), state.stat().st_ino}, "all to be kept")
     assert {name for _, name in disk.asked} == {"journal"}, "the caller never waits for the disk"

@@ -16,7 +16,7 @@ import psutil
 import pytest
 
 from tests.programs import SETSID_ESCAPES, python
-from tests.served import own_zap, place
+from tests.served import end_all, own_zap, place
 from tests.zap import DEADLINE, Zap, facts, is_alive, wait_until, working_in
 from zap import dial, paths
 
@@ -61,12 +61,7 @@ def zap(tmp_path: Path) -> Zap:
 def _nobody_is_left(tmp_path: Path) -> Iterator[None]:
     """What goes to the background is nobody's child, and would live on where a test has failed."""
     yield
-    left = working_in(tmp_path)
-    for _ in range(3):  # a keeper starts another runner
-        for pid in sorted(working_in(tmp_path)):
-            with contextlib.suppress(ProcessLookupError):
-                os.kill(pid, signal.SIGKILL)
-    assert not left
+    assert not end_all(tmp_path)
 
 
 def up(zap: Zap, plan: str, *arguments: str) -> str:

@@ -10,21 +10,25 @@ import socket
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
 
+from tests.born import found_or_skip, real_root
 from tests.torture.programs import BOMB_MOST, SWARM, command
 from tests.torture.survivors import kill_all, living, wait_gone, wait_up
-from tests.zap import DEADLINE, wait_until
-from zap import leftovers
+from tests.torture.test_killed import in_background, kill, wait_keeper, wait_runner
+from tests.zap import DEADLINE, Zap, wait_until
+from zap import cgroup, leftovers, paths
 from zap.census import take
+from zap.cgroup import Cgroup, Found
 from zap.child import identity
 from zap.errors import ZapError
 from zap.events import Left
 from zap.leftovers import Leftover
 from zap.mailbox import Mailbox
+from zap.plan import Limits
 
 PLAN = f"plan-of-test-{os.getpid()}"
 FREEZER = Path("/sys/fs/cgroup/freezer")
@@ -35,6 +39,12 @@ ROOT = Path(__file__).parent.parent
 def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
     monkeypatch.setenv("XDG_RUNTIME_DIR", str(tmp_path))
     yield tmp_path
+    kill_all(tmp_path)
+
+
+@pytest.fixture
+def zap(tmp_path: Path) -> Iterator[Zap]:
+    yield Zap(tmp_path)
     kill_all(tmp_path)
 
 
@@ -119,6 +129,52 @@ def test_who_asks_from_within_a_leftover_does_not_find_itself_nor_who_shares_its
     assert set(json.loads((folder / "s-inside" / "done").read_text())) == other
 
 
+def test_nobody_is_one_while_a_keeper_of_the_plan_lives_though_it_is_none_of_theirs(folder: Path) -> None:
+    """Those that they know were killed in turns, and it looks after them now."""
+    path = str(folder / "jobs.yaml")
+    plan = paths.plan_id(path)
+    other = leave(folder, command("daemon"), "s/other", 2, ZAP_KEEPERS=dead())
+    mine = leave(folder, command("daemon"), "s/mine", 2, ZAP_KEEPERS=dead(), ZAP_PLAN=plan)
+    program = """
+import sys
+from zap import keeper
+argv = ["/bin/sh", "-c", "echo up; exec sleep 1000"]
+keeper.become(sys.argv[1], {"argv": argv, "held": {}, "forwarded": []}, [])
+"""
+    with subprocess.Popen(
+        [sys.executable, "-c", program, path], cwd=ROOT, stdout=subprocess.PIPE, start_new_session=True
+    ) as keeper:
+        try:
+            assert keeper.stdout
+            assert keeper.stdout.readline() == b"up\n"
+            assert leftovers.find(plan) == []
+            assert leftovers.end(plan, {"s/mine": 0}) is None
+            assert pids(folder, "s/mine") == mine
+            assert found() == other
+        finally:
+            os.killpg(keeper.pid, signal.SIGKILL)
+    assert {one.pid for one in leftovers.find(plan)} == mine
+
+
+def test_jobs_whose_runner_and_keeper_were_killed_in_turns_are_none(zap: Zap) -> None:
+    """Not even for a `zap run` that cannot know that there is a runner, because that is in another place."""
+    before, runner, keeper = in_background(zap, ["daemon-pipe"])
+    kill(runner)
+    wait_runner(zap, runner)
+    kill(keeper)
+    wait_keeper(zap, keeper)
+    plan = paths.plan_id(str(zap.folder / "jobs.yaml"))
+    assert leftovers._left(plan, (int(mark.partition(".")[0]) for mark in before))  # by what they know
+    assert leftovers.find(plan) == []
+    (zap.folder / "elsewhere").mkdir(mode=0o700)
+    env = {"XDG_RUNTIME_DIR": str(zap.folder / "elsewhere")}
+    zap.write(json.dumps({"systems": {"s": {"other": "true"}}}))
+    assert zap.run("run", "--quiet", env=env).returncode == 0
+    assert living(zap.folder) == before
+    zap.end()
+    assert not living(zap.folder)
+
+
 # Its end.
 
 
@@ -179,6 +235,79 @@ def test_who_does_not_even_heed_kill_is_named(folder: Path, monkeypatch: pytest.
         wait_until(lambda: not living(folder), "them to end")
         wait_until(lambda: not (group / "cgroup.procs").read_text(), "the group to be empty")
         group.rmdir()
+
+
+# In control groups.
+
+
+class Grouped:
+    """A job that is left behind in groups of its own, by a runner of its own."""
+
+    def __init__(self, found: Found, folder: Path, text: str, least: int, **tags: str) -> None:
+        self.runner = os.urandom(6).hex()
+        self.group = Cgroup(cgroup.make(found, cgroup.name(self.runner, "s/j", 1), Limits(pids=50)))
+        joins = "".join(f"echo 0 >{path}/cgroup.procs; " for path in self.group.folders)
+        self.pids = leave(folder, joins + text, "s/j", least, ZAP_RUN=f"{self.runner}:s/j:1", **tags)
+
+    @property
+    def is_there(self) -> bool:
+        return any(os.path.exists(os.path.dirname(path)) for path in self.group.folders)
+
+
+@pytest.fixture
+def grouped(folder: Path) -> Iterator[Callable[..., Grouped]]:
+    found = found_or_skip("pids", "freeze", "kill")
+    made: list[Grouped] = []
+
+    def make(text: str, least: int, **tags: str) -> Grouped:
+        made.append(Grouped(found, folder, text, least, **tags))
+        return made[-1]
+
+    yield make
+    for one in made:
+        one.group.kill()
+        wait_until(one.group.remove, "its group to go")
+
+
+@real_root
+def test_who_is_frozen_is_woken_to_hear_that_it_shall_end_and_its_group_goes(
+    folder: Path, grouped: Callable[..., Grouped]
+) -> None:
+    one = grouped(f"trap 'echo >bye; exit' TERM; sh -c '{command('ignores_term')}' & wait", 2, ZAP_KEEPERS=dead())
+    assert one.group.freeze()
+    assert leftovers.end(PLAN, {"s/j": 0.2}) == Left(("s/j",), 3)
+    assert (folder / "s-j" / "bye").exists()
+    assert not living(folder)
+    assert not one.is_there
+
+
+@real_root
+def test_who_hides_for_good_is_one_by_the_group_of_another(folder: Path, grouped: Callable[..., Grouped]) -> None:
+    one = grouped(command("hides_for_good"), 2, ZAP_KEEPERS=dead())
+    assert found() == one.pids
+    assert {(left.job, left.tag) for left in leftovers.find(PLAN)} == {("s/j", f"{one.runner}:s/j:1"), ("s/j", "")}
+    leftovers.end(PLAN, {"s/j": 0})
+    assert not living(folder)
+    assert not one.is_there
+
+
+@real_root
+def test_groups_of_a_runner_that_lives_stay_whoever_is_in_them(folder: Path, grouped: Callable[..., Grouped]) -> None:
+    one = grouped(command("hides_for_good"), 2, ZAP_KEEPERS=identity(os.getpid()))
+    other = cgroup.make(found_or_skip("pids"), cgroup.name(one.runner, "s/other", 1), Limits(pids=50))
+    try:
+        assert leftovers.end(PLAN, {}) is None
+        assert pids(folder, "s/j") == one.pids
+        assert all(map(os.path.exists, other))
+    finally:
+        Cgroup(other).remove()
+
+
+@real_root
+def test_an_empty_group_of_a_runner_that_is_gone_goes(folder: Path) -> None:
+    folders = cgroup.make(found_or_skip("pids"), cgroup.name(os.urandom(6).hex(), "s/j", 1), Limits(pids=50))
+    leftovers.end(PLAN, {})
+    assert not any(map(os.path.exists, folders))
 
 
 # Mailboxes.

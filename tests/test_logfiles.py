@@ -15,12 +15,12 @@ import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from tests.disks import no_file_is_longer_than
 from tests.house import ROOT
 from tests.zap import DEADLINE, wait_until
 from zap import logfiles
@@ -154,22 +154,16 @@ def test_every_job_has_its_own(files: LogFiles, path: Path) -> None:
         assert (path.parent / job / "log").read_text() == expected
 
 
-def test_a_file_that_is_there_is_gone_on_with(files: LogFiles, path: Path) -> None:
+@pytest.mark.parametrize("before", [b"", b"from before\n", b"killed in the mid"])
+def test_a_file_that_is_there_is_gone_on_with_and_a_line_that_was_torn_is_ended(
+    files: LogFiles, path: Path, before: bytes
+) -> None:
     path.parent.mkdir()
-    path.write_bytes(b"from before\n")
+    path.write_bytes(before)
     files.open(A, log(path))
     files.put(A, text(1, 1), 1)
     files.close(DEADLINE)
-    assert path.read_bytes() == b"from before\n" + text(1, 1)
-
-
-def test_a_line_that_was_torn_is_ended(files: LogFiles, path: Path) -> None:
-    path.parent.mkdir()
-    path.write_bytes(b"killed in the mid")
-    files.open(A, log(path))
-    files.put(A, text(1, 1), 1)
-    files.close(DEADLINE)
-    assert path.read_bytes() == b"killed in the mid\n" + text(1, 1)
+    assert path.read_bytes() == (before and before.removesuffix(b"\n") + b"\n") + text(1, 1)
 
 
 @pytest.mark.parametrize(
@@ -506,17 +500,6 @@ def test_a_file_is_one_jobs(files: LogFiles, ears: Ears, path: Path) -> None:
 
 
 # Disks that are full, slow or gone.
-
-
-@contextmanager
-def no_file_is_longer_than(size: int) -> Iterator[None]:
-    """As on a disk that is full then: a write is short, and the next one fails (setrlimit(2), RLIMIT_FSIZE)."""
-    before = resource.getrlimit(resource.RLIMIT_FSIZE)
-    resource.setrlimit(resource.RLIMIT_FSIZE, (size, before[1]))
-    try:
-        yield
-    finally:
-        resource.setrlimit(resource.RLIMIT_FSIZE, before)
 
 
 def test_a_write_that_is_short_is_gone_on_with_in_the_middle_of_the_line(

@@ -18,7 +18,7 @@ from zap import events, flock, memory, wire
 from zap.events import Event, Question, Row, State
 from zap.fixup import Call
 from zap.machine import After, Ladder, Run
-from zap.memory import MOST_EVENTS, NOWHERE, KeptCall, KeptChild, KeptSeat, KeptStream, KeptTask, Known, Purpose, Whole
+from zap.memory import MOST_EVENTS, KeptCall, KeptChild, KeptSeat, KeptStream, KeptTask, Known, Purpose, Whole
 from zap.plan import Command, Fixup, Job, Plan
 from zap.script import Mark
 from zap.vitals import Vitals
@@ -118,8 +118,9 @@ def test_a_call_comes_back_with_its_captures_in_order() -> None:
 
 
 class Change(NamedTuple):
-    """Of one turn: jobs that have gone, or changed (and how), or said something; what happened; whether all is told, and
-    otherwise, whether the settings of those that were there are.
+    """Of one turn: jobs that have gone, or changed (and how), or said something; what happened; whether all is told.
+
+    With `is_settled` the settings of jobs that were there before are not written again.
     """
 
     gone: frozenset[str] = frozenset()

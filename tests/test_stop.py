@@ -19,7 +19,7 @@ from typing import Any
 
 import pytest
 
-from tests.programs import FLOODS
+from tests.programs import FLOODS, unmarked
 from tests.zap import DEADLINE, Zap, facts, is_alive, lines, wait_until, working_in
 from zap import child
 from zap.child import Child
@@ -176,7 +176,8 @@ def test_nobody_is_left_after_a_jobs_own_end(zap: Zap, what: str) -> None:
 
 
 def test_who_hid_may_outlive_its_job_but_not_zap(zap: Zap) -> None:
-    write(zap, {"j": ENDED_BY_ZAP["one that hid"], "on": "cd /; sleep 1000"})
+    """Who has thrown away its environment and its mark (`child.mark`)."""
+    write(zap, {"j": unmarked(ENDED_BY_ZAP["one that hid"]), "on": "cd /; sleep 1000"})
     with zap.start("run", "--json") as process:
         next_fact(process, became("done"))
         assert len(living(zap.folder)) == 1

@@ -433,6 +433,15 @@ def test_an_answer_comes_once() -> None:
     assert it.vitals == seen
 
 
+@pytest.mark.parametrize("settings", [{"health": HEALTH}, {"ping": BY_COMMAND}], ids=["health", "ping"])
+def test_that_nobody_could_be_asked_says_nothing_and_it_is_asked_again(settings: dict[str, object]) -> None:
+    it = up(**settings)
+    for asked in range(1, 10):  # more than may fail
+        assert [type(outcome) for outcome in it.wait()] == [Ask]
+        assert it.tell(Answered(asked, None, "too many open files")) == ()
+        assert (it.vitals.fails, it.vitals.pings, it.vitals.passes) == (0, 0, 0)
+
+
 def test_an_answer_to_an_earlier_question_is_no_news() -> None:
     it = up(health=HEALTH)
     it.wait()

@@ -151,6 +151,12 @@ class Census:
         others = [pid for one in mine for pid in (*self._groups.get(one, ()), *self._sessions.get(one, ()))]
         return self._alive(self._descendants([*mine, *others]))
 
+    def marked(self, tags: Iterable[str]) -> dict[int, str]:
+        """Everyone alive who shows no tag, but was born with one of these, and with which."""
+        marks: dict[str | int, str] = {child.mark(tag): tag for tag in tags}
+        signs = ((pid, self._sign(pid)) for pid, process in self.processes.items() if process.session)  # no kernel's
+        return {pid: marks[sign] for pid, sign in signs if sign in marks}
+
     def tags(self, runner: str) -> set[str]:
         """What everyone alive below us and the other homes was started with, as far as it was for this runner."""
         return {tag for pid in self.of_homes() if (tag := self._tag(pid)).startswith(f"{runner}:")}
@@ -272,7 +278,7 @@ def _read_tag(pid: int) -> str:
 
 
 def _read_mark(pid: int) -> int:
-    """Anything else than a mark for who has none; 0 where nobody tells (proc_pid_limits(5))."""
+    """What `child.mark` has made of its tag, or another number where it has none (proc_pid_limits(5))."""
     try:
         words = _with_reserve(_read_file, f"/proc/{pid}/limits").partition(b"Max file locks ")[2].split(maxsplit=1)
     except OSError:

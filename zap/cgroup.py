@@ -128,29 +128,48 @@ def make(found: Found, name: str, limits: Limits) -> tuple[str, ...]:
     return tuple(folders)
 
 
-def sweep(found: Found, alive: Collection[str]) -> list[Cgroup]:
-    """Removes the groups of runners that are gone: of all whose ids are not among `alive`.
+def roots(process: str = "/proc/self") -> set[str]:
+    """The folders below which `find` looks for what can be done, as far as we may write there; nothing is tried."""
+    return {
+        root
+        for hierarchy in _hierarchies(process)
+        if hierarchy.is_v2 or hierarchy.controllers & _V1.keys()
+        if os.access(root := _root(hierarchy) if hierarchy.is_v2 else hierarchy.own, os.W_OK)
+    }
 
-    Those that somebody still stands in are returned. KILL alone does not end who is frozen there; `Cgroup.kill` does.
-    Where there are any it blocks for `SWEEP_WAIT` seconds: an empty one may be that of a runner of which nobody knows
-    yet, whose job is about to join it.
+
+def groups(roots: Collection[str]) -> dict[str, list[Cgroup]]:
+    """The groups that are there, by the id of their runner. One that has none may still have its folder."""
+    folders: dict[str, dict[str, list[str]]] = {}
+    for root in roots:
+        for named in filter(None, map(_ENTRY.fullmatch, _entries(root))):
+            of_runner = folders.setdefault(named[1], {})
+            for folder in _below(os.path.join(root, named[0])):
+                of_runner.setdefault(os.path.basename(folder), []).append(folder)
+    return {runner: [Cgroup(each) for each in of_runner.values()] for runner, of_runner in folders.items()}
+
+
+def sweep(roots: Collection[str], alive: Callable[[], Collection[str]]) -> None:
+    """Removes the groups of runners that are gone, in which nobody is: of those whose ids `alive` does not tell.
+
+    Where there are any it blocks for `SWEEP_WAIT` seconds, and asks again: an empty one may be that of a runner of
+    which nobody knows yet, whose job is about to join it.
     """
-    folders: dict[str, list[str]] = {}
-    runners = []
-    for root in {getattr(found, what).root for what in (*LIMITS, "freeze", "kill")} - {""}:
-        for runner in _below(root):
-            named = _ENTRY.fullmatch(os.path.basename(runner))
-            if named and named[1] not in alive:
-                runners.append(runner)
-                for folder in _below(runner):
-                    folders.setdefault(os.path.relpath(folder, root), []).append(folder)
-    if runners:
-        time.sleep(SWEEP_WAIT)
-    left = [group for group in map(Cgroup, folders.values()) if not group.remove()]
-    for runner in runners:
-        with contextlib.suppress(OSError):  # it is gone with its last group, or has one still
-            os.rmdir(runner)
-    return left
+    idle: dict[str, list[Cgroup]] = {}
+    for runner, those in groups(roots).items():
+        empty = [group for group in those if group.is_empty()]
+        if empty or not those:
+            idle[runner] = empty
+    gone = idle.keys() - alive() if idle else set()
+    if not gone:
+        return
+    time.sleep(SWEEP_WAIT)
+    for runner in gone.difference(alive()):
+        for group in idle[runner]:
+            group.remove()
+        for root in roots:
+            with contextlib.suppress(OSError):  # it is gone with its last group, has one still, or was never there
+                os.rmdir(os.path.join(root, f"zap-{runner}"))
 
 
 class Cgroup:
@@ -163,6 +182,11 @@ class Cgroup:
 
     def __init__(self, folders: Sequence[str]) -> None:
         self.folders = tuple(folders)
+
+    @property
+    def job(self) -> str:
+        """Whose it is, by its `name`."""
+        return os.path.basename(self.folders[0]).rpartition("-")[0].replace("+", "/")
 
     @property
     def limits(self) -> frozenset[str]:
@@ -468,6 +492,13 @@ def _set_limit(folder: str, limit: str, value: float) -> None:
 
 
 # The files.
+
+
+def _entries(folder: str) -> list[str]:
+    """Files as well: to tell them apart takes longer. None for what is not there."""
+    with contextlib.suppress(OSError):
+        return os.listdir(folder)
+    return []
 
 
 def _below(folder: str) -> list[str]:

@@ -1,7 +1,8 @@
 """What runners that are gone have left behind: found by what its environment says, and ended.
 
 A process is a leftover when it was started for a job of the plan, and nobody lives who answers for it. What has
-overwritten its environment is found as long as it is in the session of one that has not, or below it.
+overwritten its environment is found as long as it is in the session of one that has not, or below it, or was born of
+the same child, or is in a control group of the same runner.
 """
 
 from __future__ import annotations
@@ -12,11 +13,12 @@ import re
 import select
 import stat
 import time
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import NamedTuple
 
-from zap import census, child
+from zap import census, cgroup, child, paths
 from zap.census import Census
+from zap.cgroup import Cgroup
 from zap.errors import ZapError
 from zap.events import Left
 from zap.plan import Job
@@ -38,15 +40,20 @@ class Leftover(NamedTuple):
 
 
 def find(plan: str, look: Census | None = None) -> list[Leftover]:
-    """Everyone alive who was started for the plan of this id by a runner that is gone; of their sessions, and below.
+    """Everyone alive who was started for the plan of this id by a runner that is gone; of their sessions, and below;
+    and of that runner's control groups.
 
-    Never we, our ancestors, our session: we may have been started within a job. Costs some 20 µs for each process of
-    our user; a look, which costs more, is taken only if there is somebody.
+    Nobody while a keeper of the plan lives: a job knows only the runner and the keeper that it was started by, and when
+    these were killed in turns, others look after it now. Never we, our ancestors, our session: we may have been started
+    within a job. Costs some 20 µs for each process of our user; a look, which costs more, is taken only if there is
+    somebody.
     """
     if look is None:
         if not _left(plan, _pids()):
             return []
         look = census.take()
+    if plan in _kept():
+        return []
     left = _left(plan, look.processes)
     spared = _spared(look)
     found: dict[int, Leftover] = {}
@@ -55,6 +62,13 @@ def find(plan: str, look: Census | None = None) -> list[Leftover]:
             tags = left.get(pid, {})
             job = (tags or left[one])["ZAP_JOB"]
             found[pid] = Leftover(pid, look.processes[pid].start, job, tags.get("ZAP_RUN", ""))
+    jobs = {one.tag: one.job for one in found.values() if one.tag}
+    for pid, tag in look.marked(jobs).items() if jobs else ():
+        if pid not in spared | found.keys():
+            found[pid] = Leftover(pid, look.processes[pid].start, jobs[tag], "")
+    for group in _groups(found.values()):
+        for pid in (group.processes() & look.processes.keys()) - spared - found.keys():
+            found[pid] = Leftover(pid, look.processes[pid].start, group.job, "")
     return sorted(found.values())
 
 
@@ -62,9 +76,16 @@ def end(plan: str, grace_of: Mapping[str, float]) -> Left | None:
     """Ends whom `find` finds: TERM, for each job its grace (in seconds), KILL. Returns when nobody is left.
 
     None when there was nobody. Blocks for the longest grace at most; and 5 s more for who does not heed KILL, which is
-    a ZapError. Mailboxes to which nobody listens any more are removed.
+    a ZapError. Mailboxes to which nobody listens any more are removed, and empty control groups of any runner that is
+    gone, which takes `cgroup.SWEEP_WAIT` where there are some.
     """
     _remove_mailboxes()
+    left = _end_all(plan, grace_of)
+    cgroup.sweep(cgroup.roots(), _runners)
+    return left
+
+
+def _end_all(plan: str, grace_of: Mapping[str, float]) -> Left | None:
     found = find(plan)
     met: dict[tuple[int, float], Leftover] = {}
     begun = time.monotonic()
@@ -76,7 +97,9 @@ def end(plan: str, grace_of: Mapping[str, float]) -> Left | None:
         due = {one.pid: begun + grace_of.get(one.job, GRACE) for one in found}
         asked = [one.pid for one in new if due[one.pid] > now]
         child.kill(asked, child.number("TERM"))
-        child.kill(asked, child.number("CONT"))  # who is stopped could not hear
+        child.kill(asked, child.number("CONT"))  # who is stopped could not hear,
+        for group in _groups(new):  # nor who is frozen, whom in some systems not even KILL would end
+            group.thaw()
         is_growing = has_killed and bool(new)  # then all are stopped first: who is stopped has no children
         late = [pid for pid in due if due[pid] <= now]
         child.kill(late, child.number("STOP" if is_growing else "KILL"))
@@ -105,26 +128,60 @@ def _pids() -> list[int]:
 
 
 def _left(plan: str, pids: Iterable[int]) -> dict[int, dict[str, str]]:
-    """Those who say that they are of the plan, and of keepers who are gone; and what else they say.
+    """Those who say that they are of the plan, and of keepers who are gone; and what else they say."""
+    return {
+        pid: told
+        for pid, told in _told(pids, f"ZAP_PLAN={plan}")
+        if told.get("ZAP_PLAN") == plan and "ZAP_JOB" in told and not any(map(_lives, _keepers(told)))
+    }
 
-    Only root may have started somebody under another user.
-    """
-    left = {}
+
+def _runners() -> set[str]:
+    """The ids of those of any plan who live, or whose jobs are looked after by others: of all that have jobs."""
+    kept = _kept()
+    return {
+        told.get("ZAP_RUN", "").partition(":")[0]
+        for _, told in _told(_pids(), "ZAP_RUN=")
+        if told.get("ZAP_PLAN") in kept or any(map(_lives, _keepers(told)))
+    }
+
+
+def _kept() -> set[str]:
+    """The ids of the plans of which a keeper lives, by how it was called (`keeper.become`)."""
+    kept = set()
+    for _, arguments in _read(_pids(), "cmdline"):
+        words = arguments.split(b"\0")
+        if words[1:3] == [b"-I", b"-S"] and words[3].endswith(b"/zap/keeper.py") and len(words) > 4:
+            kept.add(paths.plan_id(os.fsdecode(words[4])))
+    return kept
+
+
+def _groups(leftovers: Iterable[Leftover]) -> list[Cgroup]:
+    """All of their runners, who are gone: whoever is in one, and however it hides, is a leftover."""
+    runners = {one.tag.partition(":")[0] for one in leftovers if one.tag}
+    there = cgroup.groups(cgroup.roots()) if runners else {}
+    return [group for runner in runners for group in there.get(runner, ())]
+
+
+def _told(pids: Iterable[int], entry: str) -> Iterator[tuple[int, dict[str, str]]]:
+    """What the environments say in which this stands."""
+    for pid, entries in _read(pids, "environ"):
+        if entry.encode() in entries:
+            yield pid, dict(each.decode(errors="replace").partition("=")[::2] for each in entries.split(b"\0"))
+
+
+def _read(pids: Iterable[int], file: str) -> Iterator[tuple[int, bytes]]:
+    """Such a file of each, if it is of our user: only root may have started somebody under another one."""
     user = os.geteuid()
-    is_of_plan = f"ZAP_PLAN={plan}".encode()
     for pid in pids:
         try:
             if user and os.stat(f"/proc/{pid}").st_uid != user:
                 continue
-            with open(f"/proc/{pid}/environ", "rb", buffering=0) as file:
-                entries = file.read()
+            with open(f"/proc/{pid}/{file}", "rb", buffering=0) as opened:
+                text = opened.read()
         except OSError:  # gone, or nobody's business
             continue
-        if is_of_plan in entries:
-            told = dict(entry.decode(errors="replace").partition("=")[::2] for entry in entries.split(b"\0"))
-            if told.get("ZAP_PLAN") == plan and "ZAP_JOB" in told and not any(map(_lives, _keepers(told))):
-                left[pid] = told
-    return left
+        yield pid, text
 
 
 def _keepers(tags: Mapping[str, str]) -> list[str]:

@@ -7,11 +7,12 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import errno
 import os
 import re
 import socket
 import ssl
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from functools import cache
 from typing import NamedTuple
 from urllib.parse import quote, urlsplit
@@ -29,14 +30,24 @@ LAST_READS = 16  # of a command that has ended: a pipe may hold so many chunks, 
 CLOCK_SLACK = 0.1  # seconds; a file's times are those of the kernel's last tick, which is older than what time() says
 LOOK_AGAIN = 0.02  # seconds until who was KILLed is looked for again; each time longer
 LOOK_SELDOM = 1.0  # the same for those whom the kernel does not let go of
+WANTS = {errno.EMFILE, errno.ENFILE, errno.ENOMEM, errno.ENOBUFS, errno.EAGAIN}
 TARGET = "%/?:@!$&'()*+,;=~[]"  # characters of a URL, beside letters and digits, that are sent as they are (RFC 3986)
 
 
 class Finding(NamedTuple):
-    """What came of it: `said` is one line, such as `connected`, `503 Service Unavailable`, `no answer within 5 s`."""
+    """What came of it: `said` is one line, such as `connected`, `503 Service Unavailable`, `no answer within 5 s`.
 
-    is_ok: bool
+    `is_ok` is None when nobody could be asked, for a want of ours: that says nothing of the job.
+    """
+
+    is_ok: bool | None
     said: str
+
+
+def load(probes: Iterable[Probe]) -> None:
+    """Whatever else these take of Python's modules."""
+    if any(probe.http for probe in probes):
+        import h11  # noqa: F401
 
 
 async def ask(probe: Probe, within: float, since: float, bear: Callable[[str], Child]) -> Finding:
@@ -53,8 +64,13 @@ async def ask(probe: Probe, within: float, since: float, bear: Callable[[str], C
                 found = await _ask(probe, since)
     except (OSError, ValueError) as error:  # those of ssl and of text among them
         is_late = isinstance(error, TimeoutError) and error.errno is None  # the network's own has a number
-        found = Finding(False, f"no answer within {within:g} s" if is_late else _words(error))
+        found = Finding(_is_ours(error), f"no answer within {within:g} s" if is_late else _words(error))
     return found._replace(said=escape.plain(found.said.encode(errors="replace")).strip()[:SAID_MOST])
+
+
+def _is_ours(error: OSError | ValueError) -> bool | None:
+    """What that says of the job: False, or None where it is us who have no descriptor, no memory or no process left."""
+    return None if isinstance(error, OSError) and error.errno in WANTS else False
 
 
 async def _ask(probe: Probe, since: float) -> Finding:
@@ -139,7 +155,7 @@ async def _ask_command(command: str, within: float, bear: Callable[[str], Child]
         born = bear(command)
     except (OSError, ValueError) as error:
         where = f": {error.filename}" if isinstance(error, OSError) and error.filename else ""
-        return Finding(False, f"it could not be started: {_words(error)}{where}")
+        return Finding(_is_ours(error), f"it could not be started: {_words(error)}{where}")
     loop = asyncio.get_running_loop()
     ended: asyncio.Future[Status] = loop.create_future()
     printed = {fd: b"" for fd, _ in born.outputs}  # who has printed last stands last

@@ -48,7 +48,7 @@ TERMINAL_MOST = 10_000  # rows or columns
 TYPE_MOST = 1024 * 1024  # bytes that may wait until a job reads what is typed to it
 # What may be degraded.
 JOURNAL, LOG_FILE, GROUPS, LIMITS = "the journal", "the log file", "its control group", "its limits"
-KEEPING = "what is kept for a runner that takes over"
+KEEPING, PROBES = "what is kept for a runner that takes over", "asking how it is"
 LOGS_MOST = 5.0  # seconds in which what jobs have said last is written to their files
 LOG_BOUND = Bound(2000, MIB)
 TYPE_AGAIN = 0.01  # seconds until what a full terminal did not take is tried again
@@ -152,6 +152,7 @@ class Runner:
         self._note(f"zap {__version__} has opened {plan.path}, process {os.getpid()}")
 
     def _seat(self, job: Job) -> Seat:
+        self._load_probe(job)
         seat = Seat(job, self._flock, Transcript(job, self._armed(job)))
         seat.transcript.buffer.read = 0 if self._is_followed else None
         return seat
@@ -170,6 +171,15 @@ class Runner:
         if known is None:
             self._bus.begin(journal.last)
         return journal
+
+    @staticmethod
+    def _load_probe(job: Job) -> None:
+        """While there are descriptors to read it by: what Python could not read once it does not look for again."""
+        probes = [asked.probe for asked in (job.health, job.ready) if asked and asked.probe]
+        if probes or job.ping:
+            from zap import probe
+
+            probe.load(probes)
 
     def _open_log(self, seat: Seat, written: Sequence[int] = ()) -> None:
         """The file that gets what the job says, if it shall have one; from what was `written` on."""
@@ -420,6 +430,7 @@ class Runner:
         changed = {change.job: change.settings for change in revision.changed}
         for name in (*revision.added, *changed):
             seat = self._seats[name]
+            self._load_probe(seat.job)
             seat.transcript.arm(seat.job, self._armed(seat.job))
             seat.transcript.buffer.bound(seat.job.buffer)
             self._open_log(seat)
@@ -659,7 +670,8 @@ class Runner:
         except asyncio.CancelledError:
             self._miscarry(seat, epoch, "")
         except Exception as error:  # a file, a variable, or whatever a command may do; never the secret itself
-            self._miscarry(seat, epoch, f"the secret for an answer could not be had: {error}")
+            why = _why(error, seat.job) if isinstance(error, OSError) else str(error)
+            self._miscarry(seat, epoch, f"the secret for an answer could not be had: {why}")
         else:
             self._expect(seat, epoch)
         finally:
@@ -818,6 +830,10 @@ class Runner:
             if seat.probe:
                 seat.probe = None
                 self._reaper.reap_soon()
+        if answer.is_ok is None:
+            self._degrade(PROBES, seat.name, answer.said)
+        else:
+            self._recover(PROBES, seat.name, "")
         self._check(seat, vitals.Answered(ask.asked, answer.is_ok, answer.said))
 
     def _ping(self, seat: Seat, line: str) -> None:

@@ -64,10 +64,10 @@ class Left(NamedTuple):
 
 
 class Answered(NamedTuple):
-    """What came of probe `asked`."""
+    """What came of probe `asked`; `is_ok` is None when nobody could be asked, which says nothing of the job."""
 
     asked: int
-    is_ok: bool
+    is_ok: bool | None
     said: str
 
 
@@ -199,6 +199,9 @@ def _answered(vitals: Vitals, answer: Answered, job: Job, now: float) -> Step:
         return vitals, ()
     question, back = vitals.out, vitals._replace(out=None)
     if question == "ping":
+        assert job.ping is not None
+        if answer.is_ok is None:
+            return back._replace(ping_at=now + job.ping.after), ()
         return _pong(back, answer.is_ok, answer.said, job, now)
     if question == "health":
         assert job.health is not None
@@ -206,8 +209,10 @@ def _answered(vitals: Vitals, answer: Answered, job: Job, now: float) -> Step:
     else:
         assert job.ready.probe is not None
         every, most, probe = job.ready.every, job.ready.passes, job.ready.probe
+    back = back._replace(probe_at=now + every)
+    if answer.is_ok is None:
+        return back, ()
     back = back._replace(
-        probe_at=now + every,
         fails=0 if answer.is_ok else vitals.fails + 1,
         passes=vitals.passes + 1 if answer.is_ok else 0,
     )

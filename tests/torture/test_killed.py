@@ -21,8 +21,8 @@ from tests.zap import DEADLINE, Zap, wait_until
 PLAIN = [f"{program}-{kind}" for program in ("ignores_term", "setsid_grandchild", "daemon") for kind in KINDS]
 ONE_BOMB = [job for job in ZOO if job != "bomb-terminal"]
 NO_BOMB = [job for job in ZOO if not job.startswith("bomb")]
-BY_TAG = [job for job in ONE_BOMB if not job.startswith("hides")]
-"""Whose environment says whose they are."""
+BY_TAG = [job for job in ONE_BOMB if not (job.startswith("hides") and job.endswith("terminal"))]
+"""Of whom somebody stays who tells whose they are, which of those that hide ends with its terminal."""
 
 
 @pytest.fixture
@@ -61,6 +61,19 @@ def wait_both(zap: Zap) -> tuple[int, int]:
     keeper = keeper_of(zap)
     assert keeper
     return runner, keeper
+
+
+def in_background(zap: Zap, jobs: list[str]) -> tuple[dict[str, str], int, int]:
+    """Who lives of these jobs once they are up, and the runner and the keeper that look after them."""
+    write(zap, jobs)
+    up(zap)
+    wait_jobs(zap, jobs)
+    return living(zap.folder), *wait_both(zap)
+
+
+def wait_keeper(zap: Zap, other: int) -> None:
+    """Until the runner has a keeper that is not that one, who is gone."""
+    wait_until(lambda: keeper_of(zap) not in (None, other, 1), "another keeper")
 
 
 def witness(zap: Zap, jobs: list[str]) -> None:
@@ -116,11 +129,7 @@ def test_what_a_zap_run_leaves_that_was_killed_as_a_whole_is_ended_by_the_next_b
 
 
 def test_a_runner_that_is_killed_is_followed_by_another_and_the_jobs_go_on(zap: Zap) -> None:
-    write(zap, NO_BOMB)
-    up(zap)
-    wait_jobs(zap, NO_BOMB)
-    before = living(zap.folder)
-    runner, keeper = wait_both(zap)
+    before, runner, keeper = in_background(zap, NO_BOMB)
     kill(runner)
     wait_runner(zap, runner)
     assert keeper_of(zap) == keeper
@@ -130,14 +139,10 @@ def test_a_runner_that_is_killed_is_followed_by_another_and_the_jobs_go_on(zap: 
 
 
 def test_a_keeper_that_is_killed_is_followed_by_another_and_the_jobs_go_on(zap: Zap) -> None:
-    write(zap, NO_BOMB)
-    up(zap)
-    wait_jobs(zap, NO_BOMB)
-    before = living(zap.folder)
-    runner, keeper = wait_both(zap)
+    before, runner, keeper = in_background(zap, NO_BOMB)
     kill(keeper)
     wait_until(lambda: (line := read(runner)) and line.parent != keeper, "the keeper to be gone")
-    wait_until(lambda: keeper_of(zap) not in (None, keeper, 1), "another keeper")
+    wait_keeper(zap, keeper)
     assert living(zap.folder).items() >= before.items()
     zap.end()
     assert not living(zap.folder)
@@ -145,26 +150,21 @@ def test_a_keeper_that_is_killed_is_followed_by_another_and_the_jobs_go_on(zap: 
 
 def test_runner_and_keeper_can_be_killed_in_turns(zap: Zap) -> None:
     """Then nobody is the parent of the first jobs any more who ever was."""
-    write(zap, PLAIN)
-    up(zap)
-    wait_jobs(zap, PLAIN)
-    before = living(zap.folder)
+    before, _, _ = in_background(zap, PLAIN)
     for _ in range(2):
         runner, keeper = wait_both(zap)
         kill(runner)
         wait_runner(zap, runner)
         kill(keeper)
-        wait_until(lambda keeper=keeper: keeper_of(zap) not in (None, keeper, 1), "another keeper")
+        wait_keeper(zap, keeper)
     assert living(zap.folder) == before
     zap.end()
     assert not living(zap.folder)
 
 
 def test_what_both_leave_is_ended_by_the_next_before_it_starts_anything(zap: Zap) -> None:
-    write(zap, BY_TAG)
-    up(zap)
-    wait_jobs(zap, BY_TAG)
-    kill(*wait_both(zap))
+    _, runner, keeper = in_background(zap, BY_TAG)
+    kill(runner, keeper)
     wait_until(lambda: runner_of(zap) is None, "both to be gone")
     assert living(zap.folder)
     witness(zap, BY_TAG)

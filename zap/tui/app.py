@@ -7,6 +7,8 @@ import contextlib
 import errno
 import os
 import signal
+import sys
+import termios
 import threading
 from collections.abc import AsyncIterator, Coroutine, Iterator, Mapping, Sequence
 from typing import Any
@@ -74,8 +76,16 @@ class _Surface(Screen):
             os.dup2(self._kept, 2)
             os.close(self._kept)
             self._kept = None
-        self.write("\x1b[?7h")
-        super()._stop()
+        try:
+            self.write("\x1b[?7h")
+            super()._stop()
+        except (OSError, termios.error) as error:
+            if error.args[0] != errno.EIO:
+                raise
+            # The terminal is gone, and what it was not shown goes nowhere.
+            nowhere = os.open(os.devnull, os.O_WRONLY)
+            os.dup2(nowhere, sys.stdout.fileno())
+            os.close(nowhere)
 
     def get_cols_rows(self) -> tuple[int, int]:
         columns, rows = super().get_cols_rows()
@@ -246,8 +256,9 @@ class _Terminal:
 
     def _fail(self, error: BaseException) -> None:
         """The terminal is given back, and the jobs go on; who made the interface hears why."""
-        if isinstance(error, OSError) and error.errno == errno.EIO:  # the terminal is gone, and SIGHUP is on its way
-            self._on_signal(signal.SIGHUP)
+        is_refused = isinstance(error, OSError) and error.errno == errno.EIO
+        if is_refused or not (isinstance(error, ZapError) or os.isatty(sys.stdin.fileno())):
+            self._on_signal(signal.SIGHUP)  # which is on its way: the terminal is gone, whoever has noticed it first
         elif not self._done.done():
             if isinstance(error, NoRunner):
                 error = NoRunner(GONE)

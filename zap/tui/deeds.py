@@ -164,27 +164,25 @@ class Deeds:
 
     async def reload(self) -> None:
         """What has changed then is told by an event, as it is when somebody else asks for it."""
-        desk = self._desk
-        desk.say("reading the plan again")
-        try:
-            await desk.session.ask(requests.Reload())
-        except ZapError as error:
-            desk.say("the plan was not reloaded", "notice bad")
-            desk.refuse("the plan was not reloaded", str(error))
-        else:
-            desk.say("the plan was read again")
+        doing = "reading the plan again"
+        await self._ask(requests.Reload(), doing, "the plan was read again", "the plan was not reloaded")
 
     async def upgrade(self) -> None:
         """That another runner has taken over then is told by an event, as it is when somebody else asks for it."""
+        doing = "asking the zap that is installed now whether it could take over"
+        await self._ask(requests.Upgrade(), doing, "another runner takes over", "zap was not upgraded")
+
+    async def _ask(self, request: requests.Request, doing: str, done: str, refused: str) -> None:
+        """What is said meanwhile, and then."""
         desk = self._desk
-        desk.say("asking the zap that is installed now whether it could take over")
+        desk.say(doing)
         try:
-            await desk.session.ask(requests.Upgrade())
+            await desk.session.ask(request)
         except ZapError as error:
-            desk.say("zap was not upgraded", "notice bad")
-            desk.refuse("zap was not upgraded", str(error))
+            desk.say(refused, "notice bad")
+            desk.refuse(refused, str(error))
         else:
-            desk.say("another runner takes over")
+            desk.say(done)
 
     async def ask_approval(self, proposed: events.Proposed) -> None:
         line = None
