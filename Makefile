@@ -2,7 +2,7 @@
 PYTHON ?= python3
 BIN := .venv/bin
 
-.PHONY: run test check fix docs bench pictures clean
+.PHONY: run test check fix docs bench soak pictures clean
 
 run: .venv/ready
 	@$(BIN)/zap run || [ $$? = 3 ]  # the code of demo/broken, which fails on purpose
@@ -24,6 +24,9 @@ docs: .venv/ready  # what is generated: the references, the house, the machine
 
 bench: .venv/ready
 	$(BIN)/python -m tests.bench $(ARGS)
+
+soak: .venv/ready  # ARGS: how many minutes
+	$(BIN)/python -m tests.bench_soak $(ARGS)
 
 pictures: .venv/ready  # those of the README, into docs/pictures/
 	$(BIN)/python -m tests.pictures

@@ -1,7 +1,7 @@
 """`make bench`: what zap costs, each figure beside its limit or its rival in the same run, as ratios.
 
 Machines differ and are noisy: read the ratios. `make bench ARGS="NAME…"` runs some of: ingest, buffers, flock, start,
-screen, attach, idle.
+screen, attach, idle, and those of `tests/bench_keeper.py`. `make soak` is `tests/bench_soak.py`.
 """
 
 from __future__ import annotations
@@ -130,10 +130,12 @@ class Folder:
 
 
 def main() -> None:
-    names = sys.argv[1:] or list(BENCHES)
-    for name in names:
+    from tests import bench_keeper  # which is built on this module
+
+    benches = BENCHES | bench_keeper.BENCHES
+    for name in sys.argv[1:] or benches:
         with TemporaryDirectory() as folder:
-            BENCHES[name](Folder(Path(folder)))
+            benches[name](Folder(Path(folder)))
 
 
 def say(what: str, value: str, aim: str = "") -> None:

@@ -125,13 +125,14 @@ class Estate:
         """What was held under this name."""
         return self._take(name)
 
-    def forget_others(self) -> None:
-        """What the keeper holds, and nobody knows of: children that were born in the last moment of the one before."""
-        for name, (_, fds) in self._kept.items():
+    def forget_others(self) -> list[str]:
+        """What the keeper holds, and nobody knows of: what came in the last moment of the one before. Its names."""
+        kept, self._kept = self._kept, {}
+        for name, (_, fds) in kept.items():
             self.tether.drop(name)
             for fd in fds:
                 os.close(fd)
-        self._kept = {}
+        return list(kept)
 
     # Another runner.
 

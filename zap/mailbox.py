@@ -89,7 +89,7 @@ class Mailbox:
 
     def _remove(self) -> None:
         self._socket.close()
-        shutil.rmtree(self._folder, ignore_errors=True)
+        remove(self.path)
 
     def _hear(self) -> None:
         for _ in range(AT_ONCE):
@@ -102,6 +102,11 @@ class Mailbox:
             notice = read(datagram) if len(datagram) <= DATAGRAM_MOST else Notice()
             if notice != Notice():
                 self._on_notice(notice)
+
+
+def remove(path: str) -> None:
+    """What is left of the one that had this path."""
+    shutil.rmtree(os.path.dirname(path), ignore_errors=True)
 
 
 def _make_folder() -> str:

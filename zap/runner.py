@@ -26,7 +26,7 @@ from zap.healer import Heal, Healer
 from zap.intake import Intake
 from zap.ledger import Ledger
 from zap.memory import KeptSeat, KeptStream, Known, Purpose, Whole
-from zap.plan import MIB, Answer, Bound, Fixup, Job, Need, Plan, System
+from zap.plan import MIB, Answer, Bound, Fixup, Job, Limits, Need, Plan, System
 from zap.reaper import Reaper
 from zap.remarks import headline, remark
 from zap.revision import compare
@@ -49,6 +49,7 @@ TYPE_MOST = 1024 * 1024  # bytes that may wait until a job reads what is typed t
 # What may be degraded.
 JOURNAL, LOG_FILE, GROUPS, LIMITS = "the journal", "the log file", "its control group", "its limits"
 KEEPING, PROBES = "what is kept for a runner that takes over", "asking how it is"
+MAILBOX = "mailbox:"  # and its path: by what the keeper has it
 LOGS_MOST = 5.0  # seconds in which what jobs have said last is written to their files
 LOG_BOUND = Bound(2000, MIB)
 TYPE_AGAIN = 0.01  # seconds until what a full terminal did not take is tried again
@@ -762,6 +763,30 @@ class Runner:
 
         return Cgroup(seat.groups)
 
+    @staticmethod
+    def _end_strange_mailbox(name: str) -> None:
+        """Of a child that nobody knows of: as below."""
+        if name.startswith(MAILBOX):
+            from zap import mailbox
+
+            mailbox.remove(name.removeprefix(MAILBOX))
+
+    def _end_strange_groups(self) -> None:
+        """Those of ours that belong to no child: the runner before was killed between making one and telling of it.
+
+        The job is started again under the same name, and so needs the place.
+        """
+        if not any(job.limits != Limits() for job in self._plan.jobs):
+            return
+        from zap import cgroup
+
+        known = {folder for seat in self._seats.values() for folder in seat.groups}
+        for group in cgroup.groups(cgroup.roots()).get(self._world.runner, ()):
+            if known.isdisjoint(group.folders):
+                group.thaw()
+                group.kill()
+                group.remove()
+
     def _remove_group(self, seat: Seat) -> None:
         if group := self._group(seat):
             group.remove()
@@ -787,7 +812,7 @@ class Runner:
 
         seat.mailbox = Mailbox(self._loop, lambda notice: self._check(seat, vitals.Noticed(*notice)))
         if self._estate:
-            self._estate.hold(f"mailbox:{seat.mailbox.path}", [seat.mailbox.fileno()])
+            self._estate.hold(MAILBOX + seat.mailbox.path, [seat.mailbox.fileno()])
         usec = {} if job.watchdog is None else {"WATCHDOG_USEC": str(round(job.watchdog * 1_000_000))}
         return {"NOTIFY_SOCKET": seat.mailbox.path, **usec}
 
@@ -799,7 +824,7 @@ class Runner:
     def _close_mailbox(self, seat: Seat) -> None:
         if seat.mailbox:
             if self._estate:
-                self._estate.tether.drop(f"mailbox:{seat.mailbox.path}")
+                self._estate.tether.drop(MAILBOX + seat.mailbox.path)
             seat.mailbox.close()
             seat.mailbox = None
 
@@ -1349,9 +1374,11 @@ class Runner:
         for number, data in estate.inbox.left(known.turn):
             if data and number in sources:
                 self._hear(sources[number], data)
-        estate.forget_others()
+        for name in estate.forget_others():
+            self._end_strange_mailbox(name)
         tags = {born.tag for seat in self._seats.values() for born in self._children(seat)}
         self._reaper.end_strangers(tags)
+        self._end_strange_groups()
         for seat in self._seats.values():
             buffer = seat.transcript.buffer
             self._bus.publish(events.Output(seat.name, seat.told + 1, buffer.last, buffer.is_open, buffer.errors))
@@ -1403,7 +1430,7 @@ class Runner:
                 seat.tasks.append(task)
                 sources |= _numbered(each.child, seat, task)
                 self._attach(seat, task, doing, task.kept)
-        if kept.mailbox and (fds := estate.fds(f"mailbox:{kept.mailbox}")):
+        if kept.mailbox and (fds := estate.fds(MAILBOX + kept.mailbox)):
             self._reopen_mailbox(seat, kept.mailbox, fds[0])
         return sources
 

@@ -89,7 +89,8 @@ def _nested(members: Sequence[Member]) -> list[dict[str, Plain]]:
 
 def _cells(job: str, processes: Sequence[Mapping[str, Plain]], row: Mapping[str, Plain]) -> Iterator[list[Cell | str]]:
     if not processes:
-        yield [job, "", Cell(row["state"], 2), "", "", ""]
+        state = row["state"] if row else "gone"  # the runner has been killed since it has answered us
+        yield [job, "", Cell(state, 2), "", "", ""]
     for process in processes:
         command = process["command"]
         if process["pid"] == row.get("pid"):  # its argument is a whole script: what it is at says more
