@@ -46,7 +46,8 @@ UPGRADE_TAKES = 5.0  # seconds that one has until somebody kills the runner agai
 # What may be used more at the end than at the beginning of each half.
 MOST_MORE_RUNNER = 12 * 2**20  # bytes; events and buffers are full by then, but what was freed is not all given back
 MOST_MORE_KEEPER = 2**20
-MOST_MORE_FILES = 12 * 2**20  # bytes of all files in memory; a store is up to 768 KiB longer than its buffer
+MOST_MORE_FILES = 12 * 2**20  # bytes of all files in memory, where stores are as long as they get
+MOST_STORE = 768 * 2**10  # bytes that a store is longer than its buffer, at most: it takes minutes until all are
 
 Kind = dict[str, Any]
 """A job's settings. Whatever is by chance there is by the shell's pid, because `sh` has no other chance."""
@@ -554,7 +555,7 @@ def tell(used: Used, what: str) -> None:
     )
 
 
-def compare(soak: Soak, what: str, settled: Sequence[Used]) -> None:
+def compare(soak: Soak, what: str, settled: Sequence[Used], most_stores: int) -> None:
     """The first and the last of some rounds."""
     first, last = settled[0], settled[-1]
     bounds = {
@@ -562,7 +563,7 @@ def compare(soak: Soak, what: str, settled: Sequence[Used]) -> None:
         "runner_fds": 0,
         "keeper_memory": MOST_MORE_KEEPER,
         "runner_memory": MOST_MORE_RUNNER,
-        "stores": MOST_MORE_FILES,
+        "stores": most_stores,
         "others": MOST_MORE_FILES,
         "processes": 0,
     }
@@ -624,8 +625,8 @@ def main(minutes: float) -> int:
             load(soak, number < killing, ROUND)
             settled.append(settle(soak, doers, f"after round {number + 1}{', kills' if number < killing else ''}"))
         soak.is_over.set()
-        compare(soak, "while runners are killed", settled[:killing])
-        compare(soak, "while one runner lives", settled[killing:])
+        compare(soak, "while runners are killed", settled[:killing], JOBS * MOST_STORE)
+        compare(soak, "while one runner lives", settled[killing:], MOST_MORE_FILES)
         end(soak)
         for what, times in sorted(soak.counts.items()):
             print(f"  {times:8}  {what}")
