@@ -75,7 +75,7 @@ BUILT_ON = {
     "config": {"document", "kinds", "paths", "settings"},
     "dial": {"address"},
     "preferences": {"document", "paths"},
-    "census": {"child"},
+    "child": {"census"},
     "sampler": {"census"},
     "scales": {"census", "sampler"},
     "nursery": {"cgroup", "child"},

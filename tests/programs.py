@@ -5,7 +5,7 @@ from __future__ import annotations
 import shlex
 import sys
 
-from zap.child import RLIMIT_LOCKS
+from zap.census import RLIMIT_LOCKS
 
 
 def python(program: str) -> str:
@@ -13,7 +13,7 @@ def python(program: str) -> str:
 
 
 def unmarked(text: str) -> str:
-    """This shell text, without the mark by which its job is known (`child.mark`)."""
+    """This shell text, without the mark by which its job is known (`census.mark`)."""
     limit = f"resource.setrlimit({RLIMIT_LOCKS}, (0, 0))"
     return python(f"import os, resource; {limit}; os.execlp('sh', 'sh', '-c', {text!r})")
 

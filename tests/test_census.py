@@ -15,8 +15,7 @@ import pytest
 from tests.programs import DOUBLE_FORKS, HOLDS_PIPE, SETSID_ESCAPES, unmarked
 from tests.zap import DEADLINE, wait_until
 from zap import census, child
-from zap.census import Census, Member, Process
-from zap.child import MARKED, RLIMIT_LOCKS
+from zap.census import MARKED, RLIMIT_LOCKS, Census, Member, Process
 
 ME = os.getpid()
 marked = pytest.mark.skipif(

@@ -17,8 +17,9 @@ import pytest
 from tests.conftest import belongings
 from tests.programs import CAT, EXIT_7, HOLDS_PIPE, IGNORES_TERM, PRINTS_AND_DIES, PROMPTS, python
 from tests.zap import DEADLINE, is_alive, wait_until
-from zap import child, script
-from zap.child import COLUMNS, MARKED, ROWS, Child
+from zap import census, child, script
+from zap.census import MARKED
+from zap.child import COLUMNS, ROWS, Child
 from zap.events import Status
 
 TAG = "runner:s/j:1"
@@ -206,14 +207,14 @@ def test_what_is_typed_arrives(spawn: Spawn, has_tty: bool) -> None:
 def test_whoever_descends_from_it_has_its_mark_and_nobody_else_where_there_is_room_for_one(hard: int) -> None:
     program = """
 import json, resource, select, sys
-from zap import child
+from zap import census, child
 if int(sys.argv[1]) != resource.RLIM_INFINITY:
-    resource.setrlimit(child.RLIMIT_LOCKS, (3, int(sys.argv[1])))
-before = resource.getrlimit(child.RLIMIT_LOCKS)
+    resource.setrlimit(census.RLIMIT_LOCKS, (3, int(sys.argv[1])))
+before = resource.getrlimit(census.RLIMIT_LOCKS)
 tells = "import json, resource; print(json.dumps(resource.getrlimit(10)))"
 argv = ["/bin/sh", "-c", '(setsid "$@"); exit 0', "sh", sys.executable, "-I", "-S", "-c", tells]
 one = child.spawn(argv, cwd="/", env={}, has_tty=False, has_input=False, nonce="n", tag="me:s/j:1")
-after = resource.getrlimit(child.RLIMIT_LOCKS)
+after = resource.getrlimit(census.RLIMIT_LOCKS)
 select.select([one.end_fd], [], [])
 print(json.dumps([before, after, json.loads(open(one.out_fd, closefd=False).read())]))
 one.close()
@@ -222,8 +223,8 @@ one.close()
     assert not done.stderr, done.stderr
     before, after, told = json.loads(done.stdout)
     assert after == before
-    assert told == [child.mark("me:s/j:1") if hard not in (5, MARKED) else before[0], before[1]]
-    assert child.mark("me:s/j:1") != child.mark("me:s/j:2")
+    assert told == [census.mark("me:s/j:1") if hard not in (5, MARKED) else before[0], before[1]]
+    assert census.mark("me:s/j:1") != census.mark("me:s/j:2")
 
 
 def test_without_input_there_is_nothing_to_type_into(spawn: Spawn) -> None:

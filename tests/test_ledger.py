@@ -29,18 +29,37 @@ def zap(tmp_path: Path) -> Iterator[Zap]:
             os.kill(pid, signal.SIGKILL)
 
 
-def numbers(zap: Zap, job: str) -> list[int]:
-    """That the job has said, and the runner has."""
-    with reach(zap) as line:
-        tail = line.tail(job, 0, 1_000_000)
-        return [int(told.text.split()[1]) for told in tail.lines if told.text.startswith(b"line ") and not told.is_open]
+class Counts:
+    """Whoever reads what a job counts, and finds that no number is missing."""
 
+    def __init__(self, zap: Zap, job: str) -> None:
+        self._zap = zap
+        self._job = job
+        self._since = 0
+        self.last: int | None = None
 
-def has_more(zap: Zap, job: str, than: int = 100) -> bool:
-    """And none is missing among them."""
-    said = numbers(zap, job)
-    assert said == list(range(said[0], said[-1] + 1)) if said else True
-    return bool(said) and said[-1] > said[0] + than
+    def goes_on(self, least: int = 100) -> None:
+        """For so many numbers, from wherever it is."""
+        first = self.last or 0
+
+        def has_more() -> bool:
+            with reach(self._zap) as line:
+                tail = line.tail(self._job, self._since, 1_000_000)
+            self._since = tail.next
+            for text in [told.text for told in tail.lines if told.stream == "out" and not told.is_open]:
+                number = int(text.split()[1])
+                assert self.last in (None, number - 1)
+                self.last = number
+            return (self.last or 0) > first + least
+
+        wait_until(has_more, f"more of {self._job}")
+
+    def begin_anew(self) -> None:
+        """Behind the next line, of which a part may be missing."""
+        with reach(self._zap) as line:
+            before = line.tail(self._job, 0, 1_000_000).next
+            wait_until(lambda: line.tail(self._job, before).next > before, "the end of a line")
+        self._since, self.last = before + 1, None
 
 
 def has(zap: Zap, event: str) -> bool:
@@ -57,16 +76,18 @@ def test_where_nothing_can_be_kept_the_jobs_go_on_and_later_all_is_kept_again(za
     up(zap, PLAN)
     first = runner(zap)
     pids = {job: row["pid"] for job, row in rows(zap).items()}
+    counts = [Counts(zap, job) for job in JOBS]
     use_up(zap)
-    before = {job: numbers(zap, job)[-1] for job in JOBS}
-    wait_until(lambda: all(numbers(zap, job)[-1] > before[job] + 100 for job in JOBS), "more lines")
-    assert all(has_more(zap, job) for job in JOBS)
+    for count in counts:
+        count.goes_on()
     resource.prlimit(first, resource.RLIMIT_FSIZE, (resource.RLIM_INFINITY, resource.RLIM_INFINITY))
     wait_until(lambda: has(zap, "recovered"), "the runner to keep all again")
-    assert runner(zap) == first
+    for count in counts:
+        count.goes_on()
     os.kill(first, signal.SIGKILL)
     next_runner(zap, first)
-    wait_until(lambda: all(has_more(zap, job) for job in JOBS), "lines of the next runner")
+    for count in counts:
+        count.goes_on()
     assert {job: row["pid"] for job, row in rows(zap).items()} == pids
     assert [fact["what"] for fact in facts(happened(zap), "degraded")].count(KEEPING) == 1
     down(zap)
@@ -74,15 +95,28 @@ def test_where_nothing_can_be_kept_the_jobs_go_on_and_later_all_is_kept_again(za
 
 
 def test_who_takes_over_where_nothing_could_be_kept_goes_on_from_what_was_there(zap: Zap) -> None:
+    """And with other numbers of events than those who watch have met already, so that they hear of it."""
     up(zap, PLAN)
     pids = {job: row["pid"] for job, row in rows(zap).items()}
-    use_up(zap)
-    before = {job: numbers(zap, job)[-1] for job in JOBS}
-    wait_until(lambda: all(numbers(zap, job)[-1] > before[job] + 100 for job in JOBS), "more lines")
-    first = runner(zap)
-    os.kill(first, signal.SIGKILL)
-    next_runner(zap, first)
-    wait_until(lambda: all(numbers(zap, job)[-1] > before[job] + 1000 for job in JOBS), "lines of the next runner")
-    assert {job: row["pid"] for job, row in rows(zap).items()} == pids
+    counts = [Counts(zap, job) for job in JOBS]
+    with reach(zap) as watching:
+        news = watching.follow(0)
+        use_up(zap)
+        for count in counts:
+            count.goes_on()
+        first = runner(zap)
+        os.kill(first, signal.SIGKILL)
+        next_runner(zap, first)
+        for count in counts:
+            count.begin_anew()
+            count.goes_on()
+        assert {job: row["pid"] for job, row in rows(zap).items()} == pids
+        last = 0
+        for event in news:
+            assert event["n"] >= last
+            last = event["n"]
+            if event["event"] == "took_over":
+                break
+        assert event["why"] == "the runner before ended by signal 9"
     down(zap)
     assert "Traceback" not in log(zap)

@@ -176,7 +176,7 @@ def test_nobody_is_left_after_a_jobs_own_end(zap: Zap, what: str) -> None:
 
 
 def test_who_hid_may_outlive_its_job_but_not_zap(zap: Zap) -> None:
-    """Who has thrown away its environment and its mark (`child.mark`)."""
+    """Who has thrown away its environment and its mark (`census.mark`)."""
     write(zap, {"j": unmarked(ENDED_BY_ZAP["one that hid"]), "on": "cd /; sleep 1000"})
     with zap.start("run", "--json") as process:
         next_fact(process, became("done"))

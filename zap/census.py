@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import errno
 import os
+import zlib
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from typing import NamedTuple, TypeVar
 
-from zap import child
-
 TICKS = os.sysconf("SC_CLK_TCK")  # in a second; what the kernel counts time in, proc(5)
 PAGE = os.sysconf("SC_PAGE_SIZE")
+RLIMIT_LOCKS = 10  # getrlimit(2); Python has no name for it
+MARKED = 1 << 40  # file locks, with a tag's own number: more than anybody else would ask for
 COMMAND_MOST = 4096  # bytes that are read of a command line, which may have megabytes
 
 T = TypeVar("T")
@@ -153,7 +154,7 @@ class Census:
 
     def marked(self, tags: Iterable[str]) -> dict[int, str]:
         """Everyone alive who shows no tag, but was born with one of these, and with which."""
-        marks: dict[str | int, str] = {child.mark(tag): tag for tag in tags}
+        marks: dict[str | int, str] = {mark(tag): tag for tag in tags}
         signs = ((pid, self._sign(pid)) for pid, process in self.processes.items() if process.session)  # no kernel's
         return {pid: marks[sign] for pid, sign in signs if sign in marks}
 
@@ -256,9 +257,18 @@ def _read(pid: int) -> Process | None:
     return Process(pid, int(of[1]), int(of[2]), int(of[3]), of[0].decode(), cpu / TICKS, reaped / TICKS, start, memory)
 
 
+def mark(tag: str) -> int:
+    """What tells whose a process is that has overwritten its environment, as those do that rename themselves.
+
+    It is the soft limit of file locks that `child.spawn` gives a child, and that all its descendants inherit, whatever
+    they do. No kernel since 2.4.25 looks at that limit (getrlimit(2), RLIMIT_LOCKS), and anybody may read it.
+    """
+    return MARKED | zlib.crc32(tag.encode(errors="surrogateescape"))
+
+
 def _signs(tag: str) -> tuple[str | int, ...]:
     """By what they are known who were started with this tag; no tag is nobody's."""
-    return (tag, child.mark(tag)) if tag else ()
+    return (tag, mark(tag)) if tag else ()
 
 
 def _signed(adopted: Iterable[Mapping[str | int, Sequence[int]]], tag: str) -> Iterator[int]:

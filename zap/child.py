@@ -13,10 +13,10 @@ import subprocess
 import sys
 import termios
 import time
-import zlib
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Literal
 
+from zap.census import RLIMIT_LOCKS, mark
 from zap.events import Status
 
 ROWS, COLUMNS = 40, 120  # of a job's terminal, until somebody looks at it through one of another size
@@ -24,8 +24,6 @@ FILES_PER_CHILD = 8  # two streams, an input, a pidfd, and the same again for a 
 FILES_OF_OURS = 64
 CAN_HAND_OVER = all(hasattr(os, name) for name in ("splice", "memfd_create", "pidfd_open"))  # to another runner: Linux
 PR_SET_CHILD_SUBREAPER = 36  # prctl(2)
-RLIMIT_LOCKS = 10  # getrlimit(2); Python has no name for it
-MARKED = 1 << 40  # file locks, with a tag's own number: more than anybody else would ask for
 
 
 Output = Literal["out", "err"]
@@ -200,15 +198,6 @@ def inherited(pid: int, fds: Sequence[int], nonce: str, tag: str, born: float, h
     out_fd, err_fd, *typed, end_fd = fds
     in_fd = out_fd if has_tty else typed[0] if typed else None
     return Child(None, pid, (in_fd, out_fd, err_fd), end_fd, nonce, tag, born)
-
-
-def mark(tag: str) -> int:
-    """What tells whose a process is that has overwritten its environment, as those do that rename themselves.
-
-    It is the soft limit of file locks that `spawn` gives a child, and that all its descendants inherit, whatever they
-    do. No kernel since 2.4.25 looks at that limit (getrlimit(2), RLIMIT_LOCKS), and anybody may read it.
-    """
-    return MARKED | zlib.crc32(tag.encode(errors="surrogateescape"))
 
 
 def identity(pid: int) -> str:

@@ -23,7 +23,12 @@ CHUNK = 64 * KIB
 MOST_EXTENTS = 4000
 USED_UP = {errno.ENOMEM, errno.ENOSPC, errno.EFBIG, errno.EDQUOT}
 _NUMBER = struct.Struct("@Q")  # native, because that is written in one go, and `<Q` byte by byte
-_TURN, _COUNT, _EXTENTS = 0, 8, 16  # where the table has the turn, how many extents it has so far, and these
+_TURN, _COUNT, _TOLD, _EXTENTS = (
+    0,
+    8,
+    16,
+    24,
+)  # where the table has the turn, how many extents so far, `told`, and these
 _EXTENT = struct.Struct("@QQ")  # whose bytes, and where they begin
 _TABLE = 64 * KIB
 
@@ -49,6 +54,16 @@ class Inbox:
         self._at = 0
         self._is_open = False
         self.trouble: OSError | None = None
+
+    @property
+    def told(self) -> int:
+        """The newest event that was told of while nothing could be written down: for this there is always room."""
+        told: int = _NUMBER.unpack_from(self._table, _TOLD)[0]
+        return told
+
+    @told.setter
+    def told(self, number: int) -> None:
+        _NUMBER.pack_into(self._table, _TOLD, number)
 
     @property
     def is_full(self) -> bool:

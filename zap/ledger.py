@@ -163,6 +163,7 @@ class Ledger:
                 self._cease(self._estate.inbox.trouble)
         elif self._estate:
             self._lines += self._news
+            self._estate.inbox.told = self._bus.last
             self._estate.inbox.settle()
         self._clear()
 

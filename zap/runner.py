@@ -102,7 +102,8 @@ class Runner:
         self._bus = Bus(self._restate, lambda: self._ledger.commit())
         self._log = Buffer(LOG_BOUND)
         inbox = estate.inbox if estate else None
-        diary = self._open_journal(journal, known) if journal else None
+        last = max(known.last, estate.inbox.told) if known and estate else None
+        diary = self._open_journal(journal, last) if journal else None
         self._logs: LogFiles | None = None
         self._groups: cgroup.Found | None = None
         self._degraded: dict[tuple[str, str], str] = {}  # by what, and of which job: why
@@ -158,7 +159,7 @@ class Runner:
         seat.transcript.buffer.read = 0 if self._is_followed else None
         return seat
 
-    def _open_journal(self, folder: str, known: Known | None) -> Journal:
+    def _open_journal(self, folder: str, last: int | None) -> Journal:
         """Its complaints come while something is being told: they are told next."""
         from zap.journal import Journal
 
@@ -168,8 +169,8 @@ class Runner:
         def on_relief(lost: str) -> None:
             self._loop.call_soon(self._recover, JOURNAL, "", lost)
 
-        journal = Journal(folder, on_trouble, on_relief, known.last if known else None)
-        if known is None:
+        journal = Journal(folder, on_trouble, on_relief, last)
+        if last is None:
             self._bus.begin(journal.last)
         return journal
 
@@ -1361,7 +1362,11 @@ class Runner:
         self._removed = set(known.whole.removed)
         self._healer.restore(known.whole.spent, known.whole.healed)
         self._board.rows |= known.rows
-        self._bus.restore(known.events, known.last, is_all=len(known.events) < memory.MOST_EVENTS)
+        if estate.inbox.told > known.last:  # more was told than is known: nobody has followed to where we begin
+            known.events.clear()
+            self._bus.restore((), estate.inbox.told + 1, is_all=False)
+        else:
+            self._bus.restore(known.events, known.last, is_all=len(known.events) < memory.MOST_EVENTS)
         self._ledger.keep(LOG, self._log, known.log)
         sources: dict[int, tuple[Seat, Task | None, Source]] = {}
         for name, kept in known.seats.items():

@@ -99,7 +99,7 @@ def flees_when_asked() -> None:
 
 
 def hides() -> None:
-    """In another session, under another name, without arguments, environment and mark (`child.mark`); its parent ends
+    """In another session, under another name, without arguments, environment and mark (`census.mark`); its parent ends
     when it is asked.
     """
     import resource

@@ -108,7 +108,7 @@ def test_nobody_is_left_of_fifty_jobs_that_were_not_all_up(zap: Zap) -> None:
 
 
 def test_nobody_is_left_of_a_job_that_was_stopped_while_others_go_on(zap: Zap) -> None:
-    """Without control groups, also who has hidden before anybody looked: by its mark alone (`child.mark`)."""
+    """Without control groups, also who has hidden before anybody looked: by its mark alone (`census.mark`)."""
     write(zap, [*ZOO, "ignores_term-pipe-on"])
     done = zap.run("up")
     assert done.returncode == 0, done.stderr

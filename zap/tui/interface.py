@@ -207,8 +207,10 @@ class Interface:
                 self._desk.degraded[fact.what, fact.job] = fact
             case events.Recovered():
                 self._desk.degraded.pop((fact.what, fact.job), None)
-            case events.TookOver() if self._desk.said[0] != "notice bad":  # such as what nobody knows to be done
-                self._desk.say(f"another runner goes on: {fact.why}", "warn")
+            case events.TookOver():
+                self._desk.degraded.clear()  # whatever that one cannot do it tells
+                if self._desk.said[0] != "notice bad":  # such as what nobody knows to be done
+                    self._desk.say(f"another runner goes on: {fact.why}", "warn")
             case events.Closed():
                 left = f"; {fact.left} processes could not be ended" if fact.left else ""
                 self._desk.host.quit(
