@@ -18,6 +18,7 @@ import pytest
 
 from tests.born import Ward, found_or_skip, job, real_root, ward
 from tests.programs import python
+from tests.served import end_all
 from tests.zap import DEADLINE, Zap, wait_until, working_in
 from zap import cgroup, nursery
 from zap.events import Status
@@ -469,10 +470,15 @@ def test_what_is_missing_is_named(monkeypatch: pytest.MonkeyPatch, tmp_path: Pat
 # When the runner is killed.
 
 
-def test_a_group_of_a_child_that_nobody_knows_of_is_no_more_when_another_runner_takes_over(tmp_path: Path) -> None:
+def test_a_group_of_a_child_that_nobody_knows_of_is_no_more_when_another_runner_takes_over(
+    tmp_path: Path, request: pytest.FixtureRequest
+) -> None:
     """It was made in the last moment of the one before, and its place is needed again."""
     found = found_or_skip("pids")
     zap = Zap(tmp_path)
+    sleeper = subprocess.Popen(["sleep", "1000"], cwd=tmp_path)
+    request.addfinalizer(sleeper.wait)
+    request.addfinalizer(lambda: end_all(tmp_path))  # this one first
     zap.write("systems: {s: {j: {commands: exec sleep 1000, limits: {pids: 50}}}}")
     assert zap.run("up").returncode == 0
     before = zap.runner()
@@ -480,14 +486,13 @@ def test_a_group_of_a_child_that_nobody_knows_of_is_no_more_when_another_runner_
         (runner, group)
         for runner, those in cgroup.groups(cgroup.roots()).items()
         for group in those
-        if working_in(zap.folder).keys() & set(group.processes())
+        if working_in(tmp_path).keys() & set(group.processes())
     ]
     strange = cgroup.Cgroup(cgroup.make(found, cgroup.name(mine[0], "s/j", 2), Limits(pids=50)))
-    with subprocess.Popen(["sleep", "1000"]) as sleeper:
-        for folder in strange.folders:
-            Path(folder, "cgroup.procs").write_text(str(sleeper.pid))
-        os.kill(before or 0, signal.SIGKILL)
-        assert -sleeper.wait(DEADLINE) == signal.SIGKILL
+    for folder in strange.folders:
+        Path(folder, "cgroup.procs").write_text(str(sleeper.pid))
+    os.kill(before or 0, signal.SIGKILL)
+    assert -sleeper.wait(DEADLINE) == signal.SIGKILL
     wait_until(lambda: not any(map(os.path.exists, strange.folders)), "the strange group to be removed")
     assert mine[1].processes()
     assert zap.run("restart", "j").returncode == 0
