@@ -478,6 +478,46 @@ def test_when_nobody_reads_on_it_asks_to_close_once() -> None:
     assert session.asked == [requests.Start((A,)), requests.Close()]
 
 
+class TwoTails(Recorded):
+    """Tells when somebody asks once more while whoever asked before still writes."""
+
+    def __init__(self, *scenes: Scene) -> None:
+        super().__init__(*scenes)
+        self.asks = 0
+        self.is_asked_twice = threading.Event()
+
+    async def tail(self, *arguments: Any, **more: Any) -> Tail:
+        self.asks += 1
+        if self.asks == 2:
+            asyncio.get_running_loop().call_later(0.1, self.is_asked_twice.set)  # by then that one writes, too
+        return await super().tail(*arguments, **more)
+
+
+@pytest.mark.timeout(60)
+def test_two_who_wait_for_a_reader_both_go_on_when_he_reads(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The lines of a job, and the prompt that has stood behind them for a while."""
+    monkeypatch.setattr(headless, "BACKLOG_MOST", 1000)
+    session = TwoTails(*started(), Said("x" * 200_000 + "\nwell? "), *ended())
+    reading, writing = os.pipe()
+    read = bytearray()
+
+    def read_all() -> None:
+        session.is_asked_twice.wait(PATIENCE)
+        while data := os.read(reading, 65536):
+            read.extend(data)
+
+    reader = threading.Thread(target=read_all)
+    reader.start()
+    try:
+        asyncio.run(asyncio.wait_for(headless.run(session, Options((A,)), writing), PATIENCE))
+    finally:
+        os.close(writing)
+        reader.join()
+        os.close(reading)
+    assert session.is_asked_twice.is_set()
+    assert b"well?" in read
+
+
 class Terminal:
     """A terminal, and what is written to it."""
 

@@ -399,7 +399,7 @@ def test_beside_a_job_one_waits_until_it_is_there(children: Ward, tmp_path: Path
     go = tmp_path / "go"
     slowly = ("/bin/sh", "-c", f"until [ -e {go} ]; do sleep 0.01; done; {shlex.join(BY_PYTHON)}")
     way = local.Way({"unshare": str(shutil.which("unshare"))}, True, None, slowly)
-    with subprocess.Popen(local.argv(strict, "sleep 1000", way)) as late:
+    with subprocess.Popen(local.argv(strict, "sleep 1000", way), start_new_session=True) as late:
         try:
             network = f"/proc/{late.pid}/ns/net"
             wait_until(lambda: os.readlink(network) != os.readlink("/proc/self/ns/net"), "it to be half way there")
@@ -410,7 +410,7 @@ def test_beside_a_job_one_waits_until_it_is_there(children: Ward, tmp_path: Path
             assert probe.ended() == Status(code=0), probe.errors
             assert probe.out == "0\n"
         finally:
-            late.kill()
+            os.killpg(late.pid, signal.SIGKILL)
 
 
 @real_root

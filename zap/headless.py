@@ -336,7 +336,7 @@ class _Paper:
         self._queue: queue.SimpleQueue[bytes] = queue.SimpleQueue()
         self._thread: threading.Thread | None = None
         self._waiting = 0  # bytes
-        self._written: asyncio.Future[None] | None = None
+        self._news = asyncio.Event()  # for whoever waits just now: it is never left set
         self._is_abandoned = False
         self.is_torn = False
 
@@ -349,7 +349,7 @@ class _Paper:
         self._waiting += len(data)
         self._queue.put(data)
         while self._waiting > BACKLOG_MOST and self.is_read:
-            await self._next_write()
+            await self._news.wait()
 
     @property
     def is_read(self) -> bool:
@@ -359,26 +359,22 @@ class _Paper:
     async def flush(self) -> None:
         """Returns when everything is written, or nobody reads any more."""
         while self._waiting and not self.is_torn:
-            is_late = self._is_abandoned
-            with contextlib.suppress(TimeoutError):
-                await asyncio.wait_for(self._next_write(), LAST_WRITE if is_late else None)
-                continue
-            return
+            try:
+                async with asyncio.timeout(LAST_WRITE if self._is_abandoned else None):
+                    await self._news.wait()
+            except TimeoutError:
+                return
 
     def abandon(self) -> None:
         """Waits for nobody any more, but a moment for the last words."""
         self._is_abandoned = True
         self._on_written(0, is_torn=False)
 
-    async def _next_write(self) -> None:
-        self._written = asyncio.get_running_loop().create_future()
-        await self._written
-
     def _on_written(self, size: int, is_torn: bool) -> None:
         self._waiting -= size
         self.is_torn |= is_torn
-        if self._written and not self._written.done():
-            self._written.set_result(None)
+        self._news.set()
+        self._news.clear()
 
     def _write(self, loop: asyncio.AbstractEventLoop) -> None:
         is_torn = False

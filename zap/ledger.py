@@ -123,6 +123,9 @@ class Ledger:
             self._stores[name] = self._estate.store(name, buffer, place)
         except OSError as error:
             self._cease(error)
+        else:
+            if self._has_ceased:
+                self._stores[name].cease()
 
     def keep_seat(self, seat: Seat) -> None:
         """A job's that is new."""

@@ -151,7 +151,7 @@ def _kept() -> set[str]:
     kept = set()
     for _, arguments in _read(_pids(), "cmdline"):
         words = arguments.split(b"\0")
-        if words[1:3] == [b"-I", b"-S"] and words[3].endswith(b"/zap/keeper.py") and len(words) > 4:
+        if len(words) > 4 and words[1:3] == [b"-I", b"-S"] and words[3].endswith(b"/zap/keeper.py"):
             kept.add(paths.plan_id(os.fsdecode(words[4])))
     return kept
 
