@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import shlex
 import sys
 
@@ -9,7 +10,8 @@ from zap.census import RLIMIT_LOCKS
 
 
 def python(program: str) -> str:
-    return f"exec {shlex.quote(sys.executable)} -S -c {shlex.quote(program)}"
+    """By its real path: a project that stands in /tmp is not there for a job that has one of its own."""
+    return f"exec {shlex.quote(os.path.realpath(sys.executable))} -S -c {shlex.quote(program)}"
 
 
 def unmarked(text: str) -> str:

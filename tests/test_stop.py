@@ -431,9 +431,9 @@ def test_a_job_that_restarts_always_does_so_after_a_success_too(zap: Zap) -> Non
 
 def test_tries_are_given_back_after_a_healthy_while(zap: Zap) -> None:
     """Two quick failures, a run that is healthy for long enough before it fails as well, and three tries anew."""
-    command = "echo >>runs; [ $(wc -l <runs) != 3 ] || sleep 1; exit 7"
+    command = "echo >>runs; [ $(wc -l <runs) != 3 ] || sleep 1.5; exit 7"
     backoff = {"first": 0.01, "most": 0.02, "jitter": 0}
-    job = {"commands": [command], "restart": "on-failure", "tries": 3, "settle": 0.01, "backoff": backoff}
+    job = {"commands": [command], "restart": "on-failure", "tries": 3, "settle": 0.5, "backoff": backoff}
     write(zap, {"j": job})
     told, code = zap.told()
     assert code == 7
