@@ -64,6 +64,15 @@ def _nothing_is_left() -> Iterator[None]:
     assert not left, f"the test left behind: {', '.join(' '.join(item) for item in sorted(left))}"
 
 
+@pytest.fixture
+def nobody_is_left(tmp_path: Path) -> Iterator[None]:
+    """What goes to the background is nobody's child, and would live on where a test has failed."""
+    from tests.served import end_all  # which has the whole of zap behind it
+
+    yield
+    assert not end_all(tmp_path)
+
+
 def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption("--update-screens", action="store_true", help="take the screens as they are now for right")
 

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import os
-import signal
 import socket
 import time
 from collections.abc import Iterator
@@ -11,7 +9,8 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from tests.zap import DEADLINE, Zap, working_in
+from tests import served
+from tests.zap import DEADLINE, Zap
 from zap import dial
 
 Told = dict[str, Any]
@@ -110,10 +109,7 @@ def hearing(zap: Zap, *names: str) -> Iterator[Heard]:
 
 def end_all(folder: Path) -> None:
     """Whoever lives in the folder is killed, also where a test has failed; nobody should have."""
-    left = working_in(folder)
-    for pid in left:
-        os.kill(pid, signal.SIGKILL)
-    assert not left
+    assert not served.end_all(folder)
 
 
 def free_port() -> int:

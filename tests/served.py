@@ -4,15 +4,15 @@ from __future__ import annotations
 
 import json
 import os
-import signal
 import socket
 import subprocess
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from pathlib import Path
 from types import TracebackType
 from typing import Any
 
+from tests.torture.survivors import kill_all
 from tests.zap import DEADLINE, Zap, wait_until, working_in
 from zap import address, dial, paths
 
@@ -35,6 +35,13 @@ def place(zap: Zap, path: Path) -> str:
     return paths.runtime_folder(zap.env, paths.plan_id(str(path)))
 
 
+def reach(zap: Zap) -> dial.Line:
+    """The runner of the zap's plan."""
+    line = dial.reach(place(zap, zap.folder / "jobs.yaml"))
+    assert line
+    return line
+
+
 def children(pid: int) -> list[int]:
     return [int(child) for child in Path(f"/proc/{pid}/task/{pid}/children").read_text().split()]
 
@@ -42,10 +49,7 @@ def children(pid: int) -> list[int]:
 def end_all(folder: Path) -> dict[int, str]:
     """Who has lived on in the folder, or below, and is ended now: what goes to the background is nobody's child."""
     left = working_in(folder)
-    for _ in range(3):  # a keeper starts another runner
-        for pid in sorted(working_in(folder)):
-            with suppress(ProcessLookupError):
-                os.kill(pid, signal.SIGKILL)
+    kill_all(folder)
     return left
 
 

@@ -9,17 +9,16 @@ import signal
 import stat
 import subprocess
 import sys
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from tests.programs import IGNORES_TERM, SETSID_ESCAPES
-from tests.served import children, end_all, own_zap, place, serving
+from tests.served import children, own_zap, place, reach, serving
 from tests.terminal import Terminal
 from tests.zap import DEADLINE, Zap, wait_until, working_in
-from zap import address, background, dial, paths
+from zap import address, background, paths
 
 SLEEPS = """
 systems:
@@ -42,26 +41,16 @@ systems:
 """
 
 
+pytestmark = pytest.mark.usefixtures("nobody_is_left")
+
+
 @pytest.fixture
 def zap(tmp_path: Path) -> Zap:
     return own_zap(tmp_path)
 
 
-@pytest.fixture(autouse=True)
-def _nobody_is_left(tmp_path: Path) -> Iterator[None]:
-    """What goes to the background is nobody's child, and would live on where a test has failed."""
-    yield
-    assert not end_all(tmp_path)
-
-
 def runners(folder: Path) -> list[int]:
     return [pid for pid, command in working_in(folder).items() if " -m zap serve " in command]
-
-
-def reach(zap: Zap) -> dial.Line:
-    line = dial.reach(place(zap, zap.folder / "jobs.yaml"))
-    assert line
-    return line
 
 
 def rows(zap: Zap) -> dict[str, dict[str, Any]]:

@@ -59,16 +59,7 @@ class Container:
 @contextlib.contextmanager
 def container(zap: Zap, plan: str) -> Iterator[Container]:
     path = zap.write(plan)
-    argv = [*APART, sys.executable, "-m", "zap", "init", "--json", str(path)]
-    process = subprocess.Popen(
-        argv,
-        cwd=zap.folder,
-        env=zap.env,
-        stdin=subprocess.DEVNULL,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT,
-        text=True,
-    )
+    process = zap.spawn(*APART, sys.executable, "-m", "zap", "init", "--json", str(path))
     try:
         yield Container(zap, process)
     finally:

@@ -16,9 +16,9 @@ import psutil
 import pytest
 
 from tests.programs import SETSID_ESCAPES, python
-from tests.served import end_all, own_zap, place
+from tests.served import own_zap, reach
 from tests.zap import DEADLINE, Zap, facts, is_alive, wait_until, working_in
-from zap import dial, paths
+from zap import paths
 
 COUNTS = python(
     "import itertools, os, time\n"
@@ -52,16 +52,12 @@ BOTH = f"defaults: {{tty: false}}\nsystems: {{s: {{j: exec sleep 1000, k: {{comm
 FAILED = {"s/code": {"code": 7}, "s/signal": {"signal": "KILL"}}
 
 
+pytestmark = pytest.mark.usefixtures("nobody_is_left")
+
+
 @pytest.fixture
 def zap(tmp_path: Path) -> Zap:
     return own_zap(tmp_path)
-
-
-@pytest.fixture(autouse=True)
-def _nobody_is_left(tmp_path: Path) -> Iterator[None]:
-    """What goes to the background is nobody's child, and would live on where a test has failed."""
-    yield
-    assert not end_all(tmp_path)
 
 
 def up(zap: Zap, plan: str, *arguments: str) -> str:
@@ -77,12 +73,6 @@ def down(zap: Zap) -> None:
     left = working_in(zap.folder)
     assert (done.stdout, done.stderr, done.returncode) == ("", "", 0)
     assert not left
-
-
-def reach(zap: Zap) -> dial.Line:
-    line = dial.reach(place(zap, zap.folder / "jobs.yaml"))
-    assert line
-    return line
 
 
 def rows(zap: Zap) -> dict[str, dict[str, Any]]:

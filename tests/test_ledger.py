@@ -2,31 +2,29 @@
 
 from __future__ import annotations
 
-import contextlib
 import json
 import os
 import resource
 import signal
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
-from tests.served import own_zap
-from tests.test_keeper import COUNTS, down, happened, log, next_runner, reach, rows, runner, up
-from tests.zap import Zap, facts, wait_until, working_in
+from tests.served import own_zap, reach
+from tests.test_keeper import COUNTS, down, happened, log, next_runner, rows, runner, up
+from tests.zap import Zap, facts, wait_until
 
 PLAN = json.dumps({"systems": {"s": {kind: {"commands": [COUNTS], "tty": kind == "t"} for kind in ("p", "t")}}})
 JOBS = ["s/p", "s/t"]
 KEEPING = "what is kept for a runner that takes over"
 
 
+pytestmark = pytest.mark.usefixtures("nobody_is_left")
+
+
 @pytest.fixture
-def zap(tmp_path: Path) -> Iterator[Zap]:
-    yield own_zap(tmp_path)
-    for pid in working_in(tmp_path):
-        with contextlib.suppress(ProcessLookupError):
-            os.kill(pid, signal.SIGKILL)
+def zap(tmp_path: Path) -> Zap:
+    return own_zap(tmp_path)
 
 
 class Counts:

@@ -56,11 +56,10 @@ class Zap:
         assert not done.stderr, done.stderr
         return [json.loads(line) for line in done.stdout.splitlines()], done.returncode
 
-    @contextmanager
-    def start(self, *arguments: str) -> Iterator[subprocess.Popen[str]]:
-        """`zap` in the background; whatever happens, it is gone afterwards."""
-        process = subprocess.Popen(
-            [sys.executable, "-m", "zap", *arguments],
+    def spawn(self, *argv: str) -> subprocess.Popen[str]:
+        """A program in the folder, with nothing to read, and all that it says in one pipe."""
+        return subprocess.Popen(
+            argv,
             cwd=self.folder,
             env=self.env,
             stdin=subprocess.DEVNULL,
@@ -69,6 +68,11 @@ class Zap:
             text=True,
             errors="replace",
         )
+
+    @contextmanager
+    def start(self, *arguments: str) -> Iterator[subprocess.Popen[str]]:
+        """`zap` in the background; whatever happens, it is gone afterwards."""
+        process = self.spawn(sys.executable, "-m", "zap", *arguments)
         try:
             yield process
         finally:

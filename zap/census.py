@@ -225,7 +225,7 @@ class Census:
         return self._tags[pid]
 
     def _sign(self, pid: int) -> str | int:
-        """By what it is known whose it is: its tag, or for who lives and shows none, its mark (`child.mark`)."""
+        """By what it is known whose it is: its tag, or for who lives and shows none, its mark (`mark`)."""
         return self._tag(pid) or (0 if self.processes[pid].has_ended else _read_mark(pid))
 
 
@@ -288,7 +288,7 @@ def _read_tag(pid: int) -> str:
 
 
 def _read_mark(pid: int) -> int:
-    """What `child.mark` has made of its tag, or another number where it has none (proc_pid_limits(5))."""
+    """What `mark` has made of its tag, or another number where it has none (proc_pid_limits(5))."""
     try:
         words = _with_reserve(_read_file, f"/proc/{pid}/limits").partition(b"Max file locks ")[2].split(maxsplit=1)
     except OSError:

@@ -54,6 +54,9 @@ class Status(NamedTuple):
         return f"out of memory ({told})" if self.is_out_of_memory else told
 
 
+UNSEEN = Status(code=127, cause="unseen")
+
+
 class Line(NamedTuple):
     """One line of a job's output; `text` is raw (colours and all) without its newline; `command` counts from 1.
 

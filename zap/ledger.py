@@ -102,7 +102,9 @@ class Ledger:
 
     def tell(self, event: Event) -> None:
         if self._estate or self._journal:
-            self._news.append(_line(event))
+            line = _line(event)
+            self._news.append(line)
+            self._lines.append(line)
 
     def release(self, born: child.Child, kept: KeptChild) -> None:
         """Nothing of it is needed any more; but how it ended is, until that is written down."""
@@ -156,18 +158,8 @@ class Ledger:
         self._is_due = False
         if self._journal and self._news:
             self._journal.append(b"\n".join([*self._news, b""]))
-        if self._estate and not self._has_ceased:
-            if self._changed or self._heard or self._news or self._is_whole_new or self._log.fresh:
-                try:
-                    self._write(self._estate, is_full=self._estate.is_long)
-                except OSError as error:
-                    self._cease(error)
-            if self._estate.inbox.trouble:
-                self._cease(self._estate.inbox.trouble)
-        elif self._estate:
-            self._lines += self._news
-            self._estate.inbox.told = self._bus.last
-            self._estate.inbox.settle()
+        if self._estate:
+            self._commit(self._estate)
         self._clear()
 
     def flush(self) -> None:
@@ -179,6 +171,19 @@ class Ledger:
         if self._journal:
             self._journal.close()
 
+    def _commit(self, estate: Estate) -> None:
+        is_new = self._changed or self._heard or self._news or self._is_whole_new or self._log.fresh
+        if is_new and not self._has_ceased:
+            try:
+                self._write(estate, is_full=estate.is_long)
+            except OSError as error:
+                self._cease(error)
+        if estate.inbox.trouble:
+            self._cease(estate.inbox.trouble)
+        if self._has_ceased:
+            estate.inbox.told = self._bus.last
+            estate.inbox.settle()
+
     def _write(self, estate: Estate, is_full: bool) -> None:
         if is_full:
             self._changed |= set(self._seats.values())
@@ -186,7 +191,6 @@ class Ledger:
         for name in [LOG, *(seat.name for seat in self._heard)]:
             if name in self._stores:
                 self._stores[name].write()
-        self._lines += self._news
         changed = [seat for seat in self._changed if self._seats.get(seat.name) is seat]
         heard = [seat for seat in self._heard if self._seats.get(seat.name) is seat]
         record = memory.record(
@@ -232,6 +236,7 @@ class Ledger:
 
     def _begin_anew(self) -> None:
         """Beside what is there, which counts until all is written."""
+        self.commit()  # for the journal, and so that nothing of this turn is forgotten with what is cleared below
         assert self._estate
         estate, before = self._estate, self._stores
         buffers = {LOG: self._log} | {name: seat.transcript.buffer for name, seat in self._seats.items()}

@@ -1046,7 +1046,7 @@ class Runner:
         seat.has_ended = True
         self._release(seat)
         self._drain(seat, dead)
-        if status.cause == "unseen" and seat.code is not None:
+        if status == events.UNSEEN and seat.code is not None:
             status = Status(code=seat.code)
         has_left = self._reaper.has_family(dead, self._members(seat))
         group = self._group(seat)
@@ -1452,9 +1452,7 @@ class Runner:
             case State.STOPPING if run.is_busy and not is_doing:
                 self._carry_out(seat, machine.Tidy())
             case State.RUNNING | State.READY | State.STOPPING if seat.child is None and not run.is_busy:
-                self._step(
-                    seat, machine.Exited(run.epoch, Status(code=127, cause="unseen"))
-                )  # the keeper did not have it
+                self._step(seat, machine.Exited(run.epoch, events.UNSEEN))  # the keeper did not have it
         for born, task in [(seat.child, None), *((task.child, task) for task in seat.tasks)]:
             if born and born.pid in self._endings:
                 born.ending = _ending(*self._endings[born.pid])
@@ -1560,7 +1558,7 @@ def _numbered(kept: KeptChild, seat: Seat, task: Task | None) -> dict[int, tuple
 def _ending(code: int | None, signal: int | None) -> Status:
     if signal is not None:
         return Status(signal=child.name(signal))
-    return Status(code=127, cause="unseen") if code is None else Status(code=code)
+    return events.UNSEEN if code is None else Status(code=code)
 
 
 def _failed_part(filled: Filled, ended: Sequence[Mark]) -> str:

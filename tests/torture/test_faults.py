@@ -114,15 +114,7 @@ def scene(zap: Zap, jobs: Mapping[str, object], before: Sequence[str] = ()) -> I
     runner is still the one that it was, and nobody has complained of a bug.
     """
     zap.write(json.dumps({"defaults": {"settle": "0s"}, "systems": {"s": {**NEIGHBOURS, **jobs}}}))
-    process = subprocess.Popen(
-        [*before, sys.executable, "-m", "zap", "serve"],
-        cwd=zap.folder,
-        env=zap.env,
-        stdin=subprocess.DEVNULL,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT,
-        text=True,
-    )
+    process = zap.spawn(*before, sys.executable, "-m", "zap", "serve")
     with process:
         try:
             wait_until(lambda: zap.runner() is not None or process.poll() is not None, "the runner")
